@@ -1,0 +1,78 @@
+import { MikroORM } from "@mikro-orm/postgresql";
+import type { Pool, PoolConfig } from "pg";
+import type { Logger } from "pino";
+import { ApiKey } from "../api-key/api-key.entity.ts";
+import { Flow } from "../flow/flow.entity.ts";
+import { FlowVersion } from "../flow/flow-version.entity.ts";
+import { FlowExecution } from "../flow-execution/flow-execution.entity.ts";
+import { Organization } from "../organization/organization.entity.ts";
+import { Event } from "../task-execution/event.entity.ts";
+import { TaskExecution } from "../task-execution/task-execution.entity.ts";
+import { TaskTag } from "../task-execution/task-tag.entity.ts";
+import { OrganizationGuard } from "./organization.ts";
+
+/** How the service uses its database. Times in milliseconds. */
+export interface DatabaseLimits {
+  /** How many connections the process holds at most. */
+  readonly pool: number;
+  /** How long a call waits for a connection before it is refused with RESOURCE_EXHAUSTED. */
+  readonly acquireTimeoutMs: number;
+  /** How long a statement may run. */
+  readonly statementTimeoutMs: number;
+  /** How long a statement waits for a lock. */
+  readonly lockTimeoutMs: number;
+  /** How long a transaction may do nothing: a defect or a dead process, never our habit. */
+  readonly idleInTransactionTimeoutMs: number;
+}
+
+export const defaultDatabaseLimits: DatabaseLimits = {
+  pool: 10,
+  acquireTimeoutMs: 2000,
+  statementTimeoutMs: 5000,
+  lockTimeoutMs: 2000,
+  idleInTransactionTimeoutMs: 5000,
+};
+
+/** Opens the database as the service's role. Connects at the first statement. */
+export async function openOrm(url: string, limits: DatabaseLimits, log: Logger): Promise<MikroORM> {
+  const driverOptions: PoolConfig & { onPoolCreated(pool: Pool): void } = {
+    connectionTimeoutMillis: limits.acquireTimeoutMs,
+    keepAlive: true,
+    application_name: "taskledger",
+    options: [
+      `-c statement_timeout=${limits.statementTimeoutMs}`,
+      `-c lock_timeout=${limits.lockTimeoutMs}`,
+      `-c idle_in_transaction_session_timeout=${limits.idleInTransactionTimeoutMs}`,
+    ].join(" "),
+    onPoolCreated: discardUnfinished,
+  };
+  return MikroORM.init({
+    clientUrl: url,
+    entities: [Organization, ApiKey, Flow, FlowVersion, FlowExecution, TaskExecution, TaskTag, Event],
+    subscribers: [new OrganizationGuard()],
+    pool: { min: 0, max: limits.pool },
+    driverOptions,
+    // Payloads never stand in a log: the ORM's own log of statements stays off.
+    debug: false,
+    logger: (message) => log.warn({ orm: message.slice(0, 256) }, "ORM"),
+    colors: false,
+    ensureDatabase: false,
+    forceUtcTimezone: false,
+  });
+}
+
+/**
+ * Ends a connection that comes back to the pool within a transaction.
+ *
+ * That happens when a rollback fails. The next borrower would work inside the other's transaction and
+ * with the other's organization.
+ */
+function discardUnfinished(pool: Pool): void {
+  pool.on("release", (_error, client) => {
+    const { getTransactionStatus } = client as { getTransactionStatus?: () => string | null };
+    if (getTransactionStatus?.call(client) !== "I") {
+      // Ending it here, before the pool looks, makes the pool drop it.
+      (client as unknown as { end(): Promise<void> }).end().catch(() => {});
+    }
+  });
+}

@@ -1,0 +1,170 @@
+import { type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
+import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { compressionGzip } from "@connectrpc/connect-node";
+import { LedgerError } from "../errors.ts";
+import { isAuthority } from "./authority.ts";
+import type { Logger } from "./call-log.ts";
+import { handleCors } from "./cors.ts";
+import { discardRest } from "./discard-rest.ts";
+import { toErrorResponse } from "./error-response.ts";
+import { shapeError } from "./error-shape.ts";
+import { createExchange, type Exchange } from "./exchange.ts";
+import { malformed, methodUnknown } from "./framework-error.ts";
+import type { Limits } from "./limits.ts";
+import type { NodeRequest, NodeResponse } from "./node-http.ts";
+import { isOpenService } from "./open-services.ts";
+import { handleProbe } from "./probes.ts";
+import type { Readiness } from "./readiness.ts";
+import { findDuplicateCredential, fromHttpStatus } from "./refusal.ts";
+import { requestIdHeader } from "./request-id.ts";
+import { ResponseCutOff, writeResponse } from "./response-writer.ts";
+import { callRpc } from "./rpc.ts";
+
+/** What an adapter serves, and how. */
+export interface AdapterOptions {
+  /** Adds the services. */
+  readonly routes: (router: ConnectRouter) => void;
+  /** The interceptors, outermost first. */
+  readonly interceptors: readonly Interceptor[];
+  readonly limits: Limits;
+  readonly logger: Logger;
+  readonly readiness: Readiness;
+  /** The origins from which pages in browsers may call; see {@link handleCors}. */
+  readonly corsOrigins: readonly string[];
+}
+
+/** Answers the requests of node:http and node:http2. */
+export interface Adapter {
+  handle(request: NodeRequest, response: NodeResponse): void;
+  /** From now on refuses calls; ends the streams in flight with UNAVAILABLE. Unary calls in flight go on. */
+  drain(): void;
+}
+
+/**
+ * Returns the way from Node's requests to the services.
+ *
+ * In place of connectNodeAdapter, which lets one malformed request end the process, writes errors to the
+ * console, and never notices that a client stopped sending or reading.
+ */
+export function createAdapter(options: AdapterOptions): Adapter {
+  const { limits, logger, readiness, corsOrigins } = options;
+  const rpcs = createRpcs(options);
+  const active = new Set<Exchange>();
+  const streams = new Set<Exchange>();
+  let draining = false;
+
+  async function answer(exchange: Exchange): Promise<UniversalServerResponse> {
+    const { request } = exchange;
+    const authority = request.authority ?? request.headers.host;
+    if (!isAuthority(authority)) {
+      throw malformed("the Host or :authority of the request is not a host with an optional port");
+    }
+    const duplicate = findDuplicateCredential(request);
+    if (duplicate !== undefined) {
+      throw malformed(`the header ${duplicate} is there more than once`);
+    }
+    const path = request.url?.split("?", 1)[0] ?? "";
+    const rpc = rpcs.get(path);
+    if (rpc === undefined) {
+      throw methodUnknown(path);
+    }
+    const isStream = rpc.method.methodKind !== "unary";
+    if (draining && (isStream || !isOpenService(rpc.service))) {
+      throw drainingError();
+    }
+    if (isStream) {
+      streams.add(exchange);
+    }
+    const response = await callRpc(rpc, authority, exchange, limits);
+    return response.body === undefined && response.status !== 200
+      ? refuse(exchange, fromHttpStatus(response.status, rpc, request), response)
+      : response;
+  }
+
+  async function serve(exchange: Exchange): Promise<void> {
+    const { request, response } = exchange;
+    response.setHeader(requestIdHeader, exchange.requestId);
+    if (draining) {
+      closeAfter(exchange);
+    }
+    if (handleProbe(request, response, readiness) || handleCors(request, response, corsOrigins)) {
+      return;
+    }
+    const answered = await answer(exchange).catch((error: unknown) => refuse(exchange, error));
+    await writeResponse(answered, response, limits.writeStallMs);
+  }
+
+  return {
+    handle(request, response) {
+      const exchange = createExchange(request, response, logger);
+      active.add(exchange);
+      response.once("close", () => active.delete(exchange) && streams.delete(exchange));
+      serve(exchange)
+        .catch((error: unknown) => {
+          exchange.cutOff();
+          if (!(error instanceof ResponseCutOff)) {
+            exchange.logFailure(shapeError(error, { requestId: exchange.requestId, input: "" }));
+          }
+        })
+        .finally(() => {
+          exchange.complete();
+          discardRest(request, response, limits.lingerMs);
+        });
+    },
+    drain() {
+      draining = true;
+      active.forEach(closeAfter);
+      for (const stream of streams) {
+        stream.abort(drainingError());
+      }
+    },
+  };
+}
+
+function createRpcs({ routes, interceptors, limits }: AdapterOptions): Map<string, UniversalHandler> {
+  const router = createConnectRouter({
+    interceptors: [...interceptors],
+    readMaxBytes: limits.readMaxBytes,
+    writeMaxBytes: limits.writeMaxBytes,
+    compressMinBytes: limits.compressMinBytes,
+    maxTimeoutMs: limits.maxTimeoutMs,
+    // Not brotli: it compresses a bomb a thousand times better than gzip.
+    acceptCompression: [compressionGzip],
+    // The header would keep foreign pages from posting, but so does the content type: no page can send one that
+    // we take without asking for leave first (CORS), and methods that take GET have no side effects. There are
+    // no cookies either. So a plain curl may do without it.
+    requireConnectProtocolHeader: false,
+  });
+  routes(router);
+  return new Map(router.handlers.map((rpc) => [rpc.requestPath, rpc]));
+}
+
+/** Returns the response for a request that does not reach an interceptor, and logs it. */
+function refuse(
+  exchange: Exchange,
+  thrown: unknown,
+  http?: UniversalServerResponse,
+): UniversalServerResponse {
+  const error = shapeError(thrown, { requestId: exchange.requestId, input: "" });
+  exchange.logFailure(error);
+  const isUnknown = thrown instanceof LedgerError && thrown.problem === "METHOD_UNKNOWN";
+  const status = http?.status ?? (isUnknown ? 404 : undefined);
+  const response = toErrorResponse(error, exchange.request.headers["content-type"], status);
+  for (const [name, value] of http?.header ?? []) {
+    response.header?.set(name, value);
+  }
+  return response;
+}
+
+function drainingError(): LedgerError {
+  return new LedgerError("DRAINING", "the server is shutting down; repeat the request", {
+    retryAfterMs: 1000,
+  });
+}
+
+/** Lets an HTTP/1.1 connection end with this response; HTTP/2 has GOAWAY for that. */
+function closeAfter({ request, response }: Exchange): void {
+  if (request.httpVersionMajor === 1 && !response.headersSent) {
+    response.setHeader("connection", "close");
+  }
+}

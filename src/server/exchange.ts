@@ -1,0 +1,69 @@
+import { constants } from "node:http2";
+import type { ConnectError } from "@connectrpc/connect";
+import type { LedgerError } from "../errors.ts";
+import { type Logger, logCall } from "./call-log.ts";
+import { toConnectError } from "./error-details.ts";
+import { clientGone } from "./framework-error.ts";
+import type { NodeRequest, NodeResponse } from "./node-http.ts";
+import { protocolOf } from "./protocol.ts";
+import { requestIdHeader, toRequestId } from "./request-id.ts";
+
+/** One request over HTTP and its response. */
+export interface Exchange {
+  readonly request: NodeRequest;
+  readonly response: NodeResponse;
+  readonly requestId: string;
+  /** Aborts when the client goes away, or by `abort`; the reason is always a ConnectError as it is sent. */
+  readonly signal: AbortSignal;
+  abort(error: LedgerError): void;
+  /** Says that the response is written: from now on the client may go. */
+  complete(): void;
+  /** Gives up a response that is half written. */
+  cutOff(): void;
+  /** Logs a failure that no interceptor has seen. */
+  logFailure(error: ConnectError): void;
+}
+
+/** Begins an exchange. */
+export function createExchange(request: NodeRequest, response: NodeResponse, logger: Logger): Exchange {
+  const start = performance.now();
+  const controller = new AbortController();
+  const requestId = toRequestId(request.headers[requestIdHeader]?.toString());
+  let completed = false;
+  // An "error" event without a listener ends the process. What errors mean comes with "close", too.
+  request.on("error", () => undefined);
+  response.on("error", () => undefined);
+  response.once("close", () => {
+    if (!completed) {
+      controller.abort(toConnectError(clientGone(), requestId));
+    }
+  });
+  return {
+    request,
+    response,
+    requestId,
+    signal: controller.signal,
+    abort(error) {
+      controller.abort(toConnectError(error, requestId));
+    },
+    complete() {
+      completed = true;
+    },
+    cutOff() {
+      if (request.stream === undefined) {
+        response.destroy();
+      } else {
+        request.stream.close(constants.NGHTTP2_CANCEL);
+      }
+    },
+    logFailure(error) {
+      logCall(logger, {
+        requestId,
+        path: request.url?.split("?", 1)[0] ?? "",
+        protocol: protocolOf(request.headers["content-type"]),
+        durationMs: performance.now() - start,
+        error,
+      });
+    },
+  };
+}
