@@ -4,7 +4,6 @@ export function countCharacters(text: string): number {
   for (let index = 0; index < text.length - 1; index++) {
     if (text.codePointAt(index)! > 0xffff) {
       count--;
-      index++;
     }
   }
   return count;

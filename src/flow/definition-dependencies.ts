@@ -51,14 +51,14 @@ function connect(
 ): DependencyGraph {
   const suggest = createNearest(byName.keys());
   return tasks.map(({ dependsOn }, task) => {
-    const firsts = new Map<string, Text>();
+    const seen = new Map<string, Text>();
     const dependencies: number[] = [];
     for (const dependency of dependsOn) {
       const { text } = dependency;
       const found = byName.get(text);
-      const first = firsts.get(text);
-      if (first) {
-        const where = () => problems.describePosition(first.offset);
+      const before = seen.get(text);
+      if (before) {
+        const where = () => problems.describePosition(before.offset);
         problems.add(
           dependency,
           "duplicate_dependency",
@@ -71,7 +71,7 @@ function connect(
       } else {
         dependencies.push(found);
       }
-      firsts.set(text, first ?? dependency);
+      seen.set(text, dependency);
     }
     return dependencies;
   });

@@ -38,8 +38,8 @@ export type ParsedDefinition =
  * `name`, `executor` and `depends_on`.
  *
  * Never throws: whatever is wrong is in the problems, by position, all at once. Only what keeps the text from
- * being read as YAML comes alone. Takes time in proportion to the text: about a second for the 1 MiB that are
- * worst for the YAML parser, which nothing can interrupt.
+ * being read as YAML comes alone. Takes time in proportion to the text, and nothing else runs meanwhile: 60 ms
+ * for 1,300 tasks in 200 KB, up to two seconds for the 1 MiB that are worst for the YAML parser.
  */
 export function parseDefinition(text: string): ParsedDefinition {
   const problems = new ProblemList(text);

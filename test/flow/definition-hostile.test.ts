@@ -95,7 +95,9 @@ test("a message shows no more of a text than it needs, on one line", () => {
 });
 
 test("parsing leaves the depth of recorded stacks as it was", () => {
-  const before = Error.stackTraceLimit;
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 7;
   parseDefinition("name: [");
-  expect(Error.stackTraceLimit).toBe(before);
+  expect(Error.stackTraceLimit).toBe(7);
+  Error.stackTraceLimit = stackTraceLimit;
 });

@@ -11,6 +11,13 @@ test("a node stands in the first level after all it depends on", () => {
   expect(findLevels([[], [0], [0], [1, 2], [0, 3], []])).toEqual([[0, 5], [1, 2], [3], [4]]);
 });
 
+test("a level is in order, whatever made its nodes ready first", () => {
+  expect(findLevels([[3], [2], [], []])).toEqual([
+    [2, 3],
+    [0, 1],
+  ]);
+});
+
 test("nodes in a circle, and those behind it, are in no level", () => {
   expect(findLevels([[], [2], [1, 0], [2]])).toEqual([[0]]);
 });

@@ -7,7 +7,7 @@ test.each([
   ["depend_on", ["name", "executor", "depends_on"], "depends_on"],
   ["EXTRACT", ["extract"], "extract"],
   ["Y", ["x", "y"], "y"],
-  ["cafe\u0301 de Paris", ["café de Paris"], "café de Paris"],
+  ["cafe\u0301", ["café"], "café"],
   ["transfomr.dialy", ["transform.daily.2", "transform.daily"], "transform.daily"],
 ])("%j most likely means what is near it", (name, candidates, meant) => {
   expect(nearest(name, candidates)).toBe(meant);

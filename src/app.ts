@@ -1,0 +1,88 @@
+import { createValidateInterceptor } from "@connectrpc/validate";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import type { MikroORM } from "@mikro-orm/postgresql";
+import type { Logger } from "pino";
+import { ServerReflection as ServerReflectionV1 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
+import { ApiKeyService } from "../gen/taskledger/v1/api_key_service_pb.ts";
+import { FlowExecutionService } from "../gen/taskledger/v1/flow_execution_service_pb.ts";
+import { FlowService } from "../gen/taskledger/v1/flow_service_pb.ts";
+import { OrganizationService } from "../gen/taskledger/v1/organization_service_pb.ts";
+import { TaskExecutionService } from "../gen/taskledger/v1/task_execution_service_pb.ts";
+import { apiKeyService } from "./api-key/api-key-service.ts";
+import { createAuthenticationInterceptor, type Authenticate } from "./auth/authentication-interceptor.ts";
+import { authorizationInterceptor } from "./auth/authorization-interceptor.ts";
+import { createOrganizationInterceptor } from "./db/em.ts";
+import { createIdMaker } from "./db/new-id.ts";
+import { defaultDatabaseLimits } from "./db/orm.ts";
+import { toLedgerError } from "./db/sql-state.ts";
+import { flowService } from "./flow/flow-service.ts";
+import { flowExecutionService } from "./flow-execution/flow-execution-service.ts";
+import { organizationService } from "./organization/organization-service.ts";
+import { createPageTokens } from "./page-token/page-token.ts";
+import { createErrorsInterceptor } from "./server/errors-interceptor.ts";
+import { addHealth } from "./server/health.ts";
+import { defaultLimits, type Limits } from "./server/limits.ts";
+import { createLimitsInterceptor } from "./server/limits-interceptor.ts";
+import type { Readiness } from "./server/readiness.ts";
+import { addReflection } from "./server/reflection.ts";
+import { createRequestLogInterceptor } from "./server/request-log-interceptor.ts";
+import { wellFormedInterceptor } from "./server/well-formed.ts";
+import { taskExecutionService } from "./task-execution/task-execution-service.ts";
+import { WritePath } from "./task-execution/write-path.ts";
+
+/** What the application is made of that comes from outside. */
+export interface AppOptions {
+  readonly orm: MikroORM;
+  /** Finds out who sends a request. */
+  readonly authenticate: Authenticate;
+  readonly log: Logger;
+  readonly readiness: Readiness;
+  readonly now?: () => Date;
+  readonly limits?: Limits;
+}
+
+/** The services, and the interceptors that every call goes through, outermost first. */
+export interface App {
+  readonly routes: (router: ConnectRouter) => void;
+  readonly interceptors: readonly Interceptor[];
+}
+
+/** All services of the ledger. */
+export const services = [
+  TaskExecutionService,
+  FlowService,
+  FlowExecutionService,
+  OrganizationService,
+  ApiKeyService,
+] as const;
+
+/** Builds every service and every interceptor. Listens to nothing. */
+export function createApp(options: AppOptions): App {
+  const { orm, authenticate, log, readiness, now = () => new Date(), limits = defaultLimits } = options;
+  const newId = createIdMaker();
+  const pageTokens = createPageTokens({ now });
+  const deps = { orm, now, newId, pageTokens, writePath: new WritePath({ now, newId }) };
+  return {
+    interceptors: [
+      createRequestLogInterceptor(log),
+      createErrorsInterceptor(toLedgerError),
+      createLimitsInterceptor(limits),
+      createAuthenticationInterceptor(authenticate),
+      authorizationInterceptor,
+      createValidateInterceptor(),
+      wellFormedInterceptor,
+      createOrganizationInterceptor(orm, defaultDatabaseLimits.statementTimeoutMs),
+    ],
+    routes(router) {
+      router.service(TaskExecutionService, taskExecutionService(deps));
+      router.service(FlowService, flowService(deps));
+      router.service(FlowExecutionService, flowExecutionService(deps));
+      router.service(OrganizationService, organizationService(deps));
+      router.service(ApiKeyService, apiKeyService(deps));
+      addHealth(router, services, readiness);
+      addReflection(router, [...services, Health, ServerReflectionV1, ServerReflectionV1Alpha]);
+    },
+  };
+}

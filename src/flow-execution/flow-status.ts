@@ -1,0 +1,39 @@
+import type { LiveStatus, Status } from "../task-execution/lifecycle.ts";
+
+/** How many tasks of a run have their newest record in each status. */
+export type TaskCounts = Record<LiveStatus, number>;
+
+/** What the status of a run follows from. */
+export interface RunState {
+  readonly counts: Readonly<TaskCounts>;
+  /** How many tasks the flow version has. */
+  readonly totalTasks: number;
+  /** When the first task was started, null before. */
+  readonly startTime: Date | null;
+  readonly cancelTime: Date | null;
+  readonly deleteTime: Date | null;
+}
+
+/**
+ * Returns the status of a run.
+ *
+ * It is cancelled or deleted if someone said so. Else it follows the tasks: as long as one is open, or
+ * none has failed and some have no record yet, it goes on.
+ */
+export function flowStatus({ counts, totalTasks, startTime, cancelTime, deleteTime }: RunState): Status {
+  if (deleteTime !== null) return "deleted";
+  if (cancelTime !== null) return "cancelled";
+  const ended = counts.completed + counts.failed + counts.cancelled + counts.stale;
+  const open = counts.queued + counts.running;
+  if (open === 0 && counts.failed > 0) return "failed";
+  if (open > 0 || ended < totalTasks) {
+    return startTime === null && ended === 0 && counts.running === 0 ? "queued" : "running";
+  }
+  if (counts.cancelled > 0) return "cancelled";
+  return counts.stale > 0 ? "stale" : "completed";
+}
+
+/** Reports whether a run in this status has ended. */
+export function isEnded(status: Status): boolean {
+  return status !== "queued" && status !== "running" && status !== "deleted";
+}

@@ -1,0 +1,83 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { createApp } from "./app.ts";
+import { createAuthenticate } from "./auth/authenticate.ts";
+import type { Config } from "./config.ts";
+import { startEmbeddedPostgres } from "./db/embedded.ts";
+import { migrate } from "./db/migrations.ts";
+import { createIdMaker } from "./db/new-id.ts";
+import { defaultDatabaseLimits, openOrm } from "./db/orm.ts";
+import { createProbe } from "./db/probe.ts";
+import { checkDatabase } from "./db/role-check.ts";
+import { bootstrap } from "./organization/bootstrap.ts";
+import { createAdapter } from "./server/adapter.ts";
+import { defaultLimits } from "./server/limits.ts";
+import { createListener } from "./server/listener.ts";
+import { createReadiness } from "./server/readiness.ts";
+
+/** A running service. */
+export interface Service {
+  readonly address: AddressInfo;
+  /** The secret of the administrator's key, if this start created it. It is not kept. */
+  readonly secret?: string | undefined;
+  /** Stops without failing a call, within the configured time. */
+  drain(): Promise<void>;
+}
+
+/** How long load balancers take to notice that a server is not ready. On one's own machine there is none. */
+const settleMs = 500;
+
+/**
+ * Starts the service: the database, if it is the embedded one, then its checks, then the listener.
+ *
+ * @throws Error if the database cannot be reached or is unsafe, or the port is taken; then nothing is left running
+ */
+export async function startService(config: Config, log: Logger): Promise<Service> {
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (const closer of closers.splice(0).reverse()) {
+      await closer();
+    }
+  };
+  try {
+    const url = config.databaseUrl ?? (await startOwnDatabase(config, closers));
+    await checkDatabase(url);
+    const orm = await openOrm(url, { ...defaultDatabaseLimits, pool: config.databasePool }, log);
+    closers.push(() => orm.close(true));
+    const now = () => new Date();
+    const { secret } = await bootstrap({ orm, now, newId: createIdMaker(), bootstrapKey: config.bootstrapKey });
+    if (secret !== undefined && config.databaseUrl === undefined) {
+      await keepSecret(config.dataDir, secret);
+    }
+    const { probe, close: closeProbe } = createProbe(url);
+    closers.push(closeProbe);
+    const readiness = createReadiness({ probe });
+    closers.push(() => readiness.close());
+    const authenticate = createAuthenticate({ orm, now, log, jwt: config.jwt });
+    const app = createApp({ orm, authenticate, log, readiness });
+    const { corsOrigins, tls } = config;
+    const adapter = createAdapter({ ...app, limits: defaultLimits, logger: log, readiness, corsOrigins });
+    const listener = createListener({ adapter, limits: defaultLimits, readiness, tls });
+    const address = await listener.listen(config.port, config.host);
+    closers.push(() => listener.drain({ graceMs: config.drainSeconds * 1000, settleMs }));
+    return { address, secret, drain: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function startOwnDatabase({ dataDir }: Config, closers: (() => Promise<void>)[]): Promise<string> {
+  const postgres = await startEmbeddedPostgres({ dataDir });
+  closers.push(() => postgres.stop());
+  await migrate(postgres.ownerUrl, decodeURIComponent(new URL(postgres.serviceUrl).username));
+  return postgres.serviceUrl;
+}
+
+/** Keeps the first key beside the embedded database, readable by its owner only, for commands on the same machine. */
+async function keepSecret(dataDir: string, secret: string): Promise<void> {
+  await mkdir(dataDir, { recursive: true });
+  await writeFile(join(dataDir, "bootstrap-key"), `${secret}\n`, { mode: 0o600 });
+}

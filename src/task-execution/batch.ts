@@ -1,0 +1,48 @@
+import { create } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
+import { createValidator } from "@bufbuild/protovalidate";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
+import {
+  type CreateTaskExecutionRequest,
+  CreateTaskExecutionRequestSchema,
+} from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { LedgerError, problemCodes } from "../errors.ts";
+import { errorDetails } from "../server/error-details.ts";
+import { fromValidationError } from "../server/validation-error.ts";
+import { findIllFormedText } from "../server/well-formed.ts";
+import type { Report } from "./changes.ts";
+import { fromCreateRequest } from "./task-execution.message.ts";
+
+const validator = createValidator();
+
+/** Converts one report of a batch, which is judged by itself: returns the error if it can never be right. */
+export function parseReport(request: CreateTaskExecutionRequest): Report | LedgerError {
+  const validated = validator.validate(CreateTaskExecutionRequestSchema, request);
+  if (validated.kind !== "valid") {
+    const error = new ConnectError(validated.error.message, Code.InvalidArgument);
+    error.cause = validated.error;
+    return fromValidationError(error) ?? new LedgerError("INTERNAL", "internal error", { cause: validated.error });
+  }
+  const illFormed = findIllFormedText(request);
+  if (illFormed !== undefined) {
+    return illFormed;
+  }
+  try {
+    return fromCreateRequest(request);
+  } catch (error) {
+    if (error instanceof LedgerError) {
+      return error;
+    }
+    throw error;
+  }
+}
+
+/** Converts an error to the status that an item of a batch carries, with the details of a call's error. */
+export function toItemStatus(error: LedgerError, requestId: string): Status {
+  return create(StatusSchema, {
+    code: problemCodes[error.problem],
+    message: error.message,
+    details: errorDetails(error, requestId).map(({ desc, value }) => anyPack(desc, create(desc, value))),
+  });
+}

@@ -1,0 +1,38 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  type TaskExecutionEvent,
+  TaskExecutionEvent_Type as PbType,
+  TaskExecutionEventSchema,
+} from "../../gen/taskledger/v1/task_execution_event_pb.ts";
+import type { EventType } from "./changes.ts";
+import type { Event } from "./event.entity.ts";
+import { toPbStatus } from "./task-execution.message.ts";
+
+const pbTypes: Readonly<Record<EventType, PbType>> = {
+  create: PbType.CREATE,
+  start: PbType.START,
+  complete: PbType.COMPLETE,
+  fail: PbType.FAIL,
+  cancel: PbType.CANCEL,
+  outdate: PbType.OUTDATE,
+  delete: PbType.DELETE,
+  undelete: PbType.UNDELETE,
+  amend: PbType.AMEND,
+  tag: PbType.TAG,
+};
+
+/** Converts an entry of the event log for the wire. */
+export function toEventMessage(event: Event): TaskExecutionEvent {
+  return create(TaskExecutionEventSchema, {
+    revision: event.revision,
+    type: pbTypes[event.type],
+    ...(event.fromStatus && { fromStatus: toPbStatus(event.fromStatus) }),
+    toStatus: toPbStatus(event.toStatus),
+    actor: { subject: event.actorSubject, kind: event.actorKind, keyName: event.actorKeyName },
+    reason: event.reason,
+    requestId: event.requestId,
+    createTime: timestampFromDate(event.createTime),
+    changedFields: JSON.parse(event.changedFields),
+  });
+}

@@ -1,0 +1,167 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { TaskExecution } from "../../gen/taskledger/v1/task_execution_pb.ts";
+import {
+  type BatchCreateTaskExecutionsResponse_ResultSchema,
+  CreateTaskExecutionResponseSchema,
+  type TaskExecutionService,
+  TaskTagOperation_Action as Action,
+  type UpdateTaskExecutionRequest,
+  UpdateTaskTagsResponse_Result as TagResult,
+} from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { View } from "../../gen/taskledger/v1/view_pb.ts";
+import { callerOf } from "../auth/caller.ts";
+import { emOf } from "../db/em.ts";
+import { LedgerError } from "../errors.ts";
+import type { PageTokens } from "../page-token/page-token.ts";
+import { toPayloadText } from "../payload/payload.ts";
+import { toErrorText } from "../payload/task-error.ts";
+import { requestIdOf } from "../server/request-id.ts";
+import { parseReport, toItemStatus } from "./batch.ts";
+import { type Amendment, type Change, type ChangeOutcome, payloadFields, type Report, type TaskRecord } from "./changes.ts";
+import { toEventMessage } from "./event.message.ts";
+import { getRecord, listEvents, listRecords } from "./read-path.ts";
+import { recordFilterOf } from "./record-filter.ts";
+import { fromCreateRequest, toPbOutcome, toTaskExecutionMessage } from "./task-execution.message.ts";
+import type { WritePath } from "./write-path.ts";
+
+const defaultPageSize = 50;
+
+/** Serves the task executions of the caller's organization. */
+export function taskExecutionService(deps: {
+  readonly writePath: WritePath;
+  readonly pageTokens: PageTokens;
+}): ServiceImpl<typeof TaskExecutionService> {
+  const { writePath, pageTokens } = deps;
+
+  function apply(ctx: HandlerContext, changes: readonly Change[], failsAll?: (refused: LedgerError) => boolean) {
+    return writePath.apply(emOf(ctx), { caller: callerOf(ctx), requestId: requestIdOf(ctx) }, changes, failsAll);
+  }
+
+  async function applyOne(ctx: HandlerContext, change: Change): Promise<{ record: TaskRecord; outcome: ChangeOutcome }> {
+    const [result] = await apply(ctx, [change]);
+    if ("refused" in result!) {
+      throw result.refused;
+    }
+    return result!;
+  }
+
+  return {
+    async createTaskExecution(request, ctx) {
+      const { record, outcome } = await applyOne(ctx, fromCreateRequest(request));
+      return { taskExecution: withoutPayloads(record), outcome: toPbOutcome(outcome) };
+    },
+
+    async batchCreateTaskExecutions({ requests }, ctx) {
+      const parsed = requests.map(parseReport);
+      const reports = parsed.filter((item): item is Report => !(item instanceof LedgerError));
+      const applied = (reports.length > 0 ? await apply(ctx, reports) : []).values();
+      const results = parsed.map((item): MessageInitShape<typeof BatchCreateTaskExecutionsResponse_ResultSchema> => {
+        const result = item instanceof LedgerError ? { refused: item } : applied.next().value!;
+        if ("refused" in result) {
+          return { result: { case: "error", value: toItemStatus(result.refused, requestIdOf(ctx)) } };
+        }
+        const value = create(CreateTaskExecutionResponseSchema, {
+          taskExecution: withoutPayloads(result.record),
+          outcome: toPbOutcome(result.outcome),
+        });
+        return { result: { case: "response", value } };
+      });
+      return { results };
+    },
+
+    async getTaskExecution({ lookup }, ctx) {
+      const where =
+        lookup.case === "key"
+          ? {
+              flowExecutionId: lookup.value.flowExecutionId,
+              taskName: lookup.value.taskName,
+              taskExecutionIdx: lookup.value.taskExecutionIdx,
+            }
+          : { id: lookup.value ?? "" };
+      return { taskExecution: toTaskExecutionMessage(await getRecord(emOf(ctx), where)) };
+    },
+
+    async listTaskExecutions(request, ctx) {
+      const em = emOf(ctx);
+      const filter = recordFilterOf(request);
+      const scope = { method: "ListTaskExecutions", filter };
+      const after = await pageTokens.read(em, scope, request.pageToken);
+      const size = request.pageSize || defaultPageSize;
+      const page = { size, after, full: request.view === View.FULL };
+      const { records, more } = await listRecords(em, callerOf(ctx).organizationId, filter, page);
+      const nextPageToken = more ? await pageTokens.write(em, scope, records.at(-1)!.id) : "";
+      return { taskExecutions: records.map(toTaskExecutionMessage), nextPageToken };
+    },
+
+    async updateTaskExecution(request, ctx) {
+      const { record } = await applyOne(ctx, toAmendment(request));
+      return { taskExecution: withoutPayloads(record) };
+    },
+
+    async cancelTaskExecution({ id, etag, reason }, ctx) {
+      const { record } = await applyOne(ctx, { type: "cancel", id: id.toLowerCase(), etag, reason });
+      return { taskExecution: withoutPayloads(record) };
+    },
+
+    async deleteTaskExecution({ id, etag, reason }, ctx) {
+      const { record } = await applyOne(ctx, { type: "delete", id: id.toLowerCase(), etag, reason });
+      return { taskExecution: withoutPayloads(record) };
+    },
+
+    async undeleteTaskExecution({ id, etag, reason }, ctx) {
+      const { record } = await applyOne(ctx, { type: "undelete", id: id.toLowerCase(), etag, reason });
+      return { taskExecution: withoutPayloads(record) };
+    },
+
+    async updateTaskTags({ operations }, ctx) {
+      const changes = operations.map(({ action, id, tag, metadata }) => ({
+        type: "tag" as const,
+        id: id.toLowerCase(),
+        action: action === Action.ADD ? ("add" as const) : ("remove" as const),
+        tag,
+        metadata,
+      }));
+      const results = await apply(ctx, changes, ({ problem }) => problem !== "NOT_FOUND");
+      return { results: results.map((result, index) => toTagResult(result, changes[index]!.action)) };
+    },
+
+    async listTaskExecutionEvents(request, ctx) {
+      const em = emOf(ctx);
+      const scope = { method: "ListTaskExecutionEvents", filter: request.id.toLowerCase() };
+      const after = await pageTokens.read(em, scope, request.pageToken);
+      const page = { size: request.pageSize || defaultPageSize, after };
+      const { events, more } = await listEvents(em, request.id, page);
+      const nextPageToken = more ? await pageTokens.write(em, scope, String(events.at(-1)!.revision)) : "";
+      return { events: events.map(toEventMessage), nextPageToken };
+    },
+  };
+}
+
+function withoutPayloads(record: TaskRecord): TaskExecution {
+  return toTaskExecutionMessage({ ...record, input: null, output: null, error: null });
+}
+
+function toAmendment({ id, etag, reason, updateMask, ...content }: UpdateTaskExecutionRequest): Amendment {
+  const texts = {
+    input: content.input ? toPayloadText(content.input, "input") : null,
+    output: content.output ? toPayloadText(content.output, "output") : null,
+    error: content.error ? toErrorText(content.error) : null,
+  };
+  const fields = payloadFields.filter((field) => updateMask?.paths.includes(field));
+  const payloads = Object.fromEntries(fields.map((field) => [field, texts[field]]));
+  return { type: "amend", id: id.toLowerCase(), etag, reason, payloads };
+}
+
+function toTagResult(
+  result: { readonly outcome: ChangeOutcome } | { readonly refused: LedgerError },
+  action: "add" | "remove",
+): TagResult {
+  if ("refused" in result) {
+    return TagResult.NOT_FOUND;
+  }
+  if (result.outcome === "updated") {
+    return action === "add" ? TagResult.ADDED : TagResult.REMOVED;
+  }
+  return action === "add" ? TagResult.ALREADY_EXISTS : TagResult.NOT_FOUND;
+}

@@ -1,0 +1,92 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampDate, timestampFromDate, type Timestamp } from "@bufbuild/protobuf/wkt";
+import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
+import {
+  type TaskExecution,
+  TaskExecution_Status as PbStatus,
+  TaskExecutionSchema,
+} from "../../gen/taskledger/v1/task_execution_pb.ts";
+import type { CreateTaskExecutionRequest } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { fromPayloadText, toPayloadText } from "../payload/payload.ts";
+import { fromErrorText, toErrorText } from "../payload/task-error.ts";
+import type { ChangeOutcome, Report, TaskRecord } from "./changes.ts";
+import type { ReportStatus, Status } from "./lifecycle.ts";
+
+const pbStatuses: Readonly<Record<Status, PbStatus>> = {
+  queued: PbStatus.QUEUED,
+  running: PbStatus.RUNNING,
+  completed: PbStatus.COMPLETED,
+  failed: PbStatus.FAILED,
+  cancelled: PbStatus.CANCELLED,
+  stale: PbStatus.STALE,
+  deleted: PbStatus.DELETED,
+};
+
+const statuses = new Map(Object.entries(pbStatuses).map(([status, pb]) => [pb, status as Status]));
+
+/** Converts a status for the wire. */
+export function toPbStatus(status: Status): PbStatus {
+  return pbStatuses[status];
+}
+
+/** Converts a status from the wire. It was validated: unknown numbers do not come here. */
+export function fromPbStatus(pb: PbStatus): Status {
+  return statuses.get(pb)!;
+}
+
+/** Converts what a change did for the wire. */
+export function toPbOutcome(outcome: ChangeOutcome): Outcome {
+  return { created: Outcome.CREATED, updated: Outcome.UPDATED, unchanged: Outcome.UNCHANGED }[outcome];
+}
+
+/** Converts a record for the wire, with those payloads that are loaded. */
+export function toTaskExecutionMessage(record: TaskRecord): TaskExecution {
+  const message: MessageInitShape<typeof TaskExecutionSchema> = {
+    id: record.id,
+    organizationId: record.organizationId,
+    flowExecutionId: record.flowExecutionId,
+    taskName: record.taskName,
+    taskExecutionIdx: record.taskExecutionIdx,
+    status: toPbStatus(record.status),
+    modifiedBy: record.modifiedBy,
+    createTime: timestampFromDate(record.createTime),
+    updateTime: timestampFromDate(record.updateTime),
+    etag: String(record.etag),
+    edited: record.edited,
+    tags: record.tags.map(({ tag, metadata }) => ({ tag, metadata: JSON.parse(metadata) })),
+  };
+  if (record.input) message.input = fromPayloadText(record.input);
+  if (record.output) message.output = fromPayloadText(record.output);
+  if (record.error) message.error = fromErrorText(record.error);
+  if (record.startTime) message.startTime = timestampFromDate(record.startTime);
+  if (record.endTime) message.endTime = timestampFromDate(record.endTime);
+  if (record.deleteTime) message.deleteTime = timestampFromDate(record.deleteTime);
+  return create(TaskExecutionSchema, message);
+}
+
+/**
+ * Converts a report from the wire.
+ *
+ * @throws LedgerError PAYLOAD_REFUSED if a payload breaks a limit
+ */
+export function fromCreateRequest(request: CreateTaskExecutionRequest): Report {
+  return {
+    type: "report",
+    flowExecutionId: request.flowExecutionId.toLowerCase(),
+    taskName: request.taskName,
+    taskExecutionIdx: request.taskExecutionIdx,
+    status: fromPbStatus(request.status) as ReportStatus,
+    payloads: {
+      ...(request.input && { input: toPayloadText(request.input, "input") }),
+      ...(request.output && { output: toPayloadText(request.output, "output") }),
+      ...(request.error && { error: toErrorText(request.error) }),
+    },
+    startTime: toDate(request.startTime),
+    endTime: toDate(request.endTime),
+  };
+}
+
+/** Converts a time from the wire, to the millisecond. */
+export function toDate(timestamp: Timestamp | undefined): Date | undefined {
+  return timestamp && timestampDate(timestamp);
+}

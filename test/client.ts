@@ -1,0 +1,53 @@
+import { randomUUID } from "node:crypto";
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
+import { pino } from "pino";
+import { createApp } from "../src/app.ts";
+import type { Caller } from "../src/auth/caller.ts";
+import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import type { TestDatabase } from "./database.ts";
+
+/** Returns a caller of an organization, an administrator unless said otherwise. */
+export function callerFrom(organizationId: string, more: Partial<Caller> = {}): Caller {
+  return { organizationId, subject: randomUUID(), kind: "worker", role: "admin", keyName: "test", ...more };
+}
+
+/** Makes a client that is signed in as a caller and calls the real interceptors and handlers in memory. */
+export function clientOf<Desc extends DescService>(
+  service: Desc,
+  { orm }: Pick<TestDatabase, "orm">,
+  caller: Caller,
+  now?: () => Date,
+): Client<Desc> {
+  const { routes, interceptors } = createApp({
+    orm,
+    authenticate: async () => caller,
+    log: pino({ level: "silent" }),
+    readiness: { isReady: () => true, subscribe: () => {} },
+    ...(now && { now }),
+  });
+  const transport = createRouterTransport(routes, {
+    router: { interceptors: [...interceptors] },
+    transport: {
+      interceptors: [
+        (next) => (req) => {
+          req.header.set("authorization", "Bearer test");
+          return next(req);
+        },
+      ],
+    },
+  });
+  return createClient(service, transport);
+}
+
+/** Returns what a call ends with: "ok", or the reason of its error without the prefix, such as "NOT_FOUND". */
+export async function outcomeOf(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+    return "ok";
+  } catch (thrown) {
+    const error = ConnectError.from(thrown);
+    const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
+    return reason?.replace("ERROR_REASON_", "") ?? Code[error.code];
+  }
+}
