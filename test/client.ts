@@ -48,6 +48,11 @@ export async function outcomeOf(call: Promise<unknown>): Promise<string> {
   } catch (thrown) {
     const error = ConnectError.from(thrown);
     const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
-    return reason?.replace("ERROR_REASON_", "") ?? Code[error.code];
+    return reason?.replace("ERROR_REASON_", "") ?? String(Code[error.code]);
   }
+}
+
+/** Returns the name of a number in a generated enum. */
+export function nameIn(names: Readonly<Record<string, number>>, value: number): string | undefined {
+  return Object.keys(names).find((name) => names[name] === value);
 }

@@ -29,7 +29,12 @@ describe("an EntityManager of an organization", () => {
 
   test("refuses to write another's rows", async () => {
     const em = forOrganization(orm, ours);
-    em.create(Organization, { id: theirs, name: "x", pageTokenKey: Buffer.alloc(32), createTime: new Date() });
+    em.create(Organization, {
+      id: theirs,
+      name: "x",
+      pageTokenKey: Buffer.alloc(32),
+      createTime: new Date(),
+    });
     await expect(em.flush()).rejects.toThrow("refusing to write");
   });
 

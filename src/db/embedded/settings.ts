@@ -25,10 +25,12 @@ const settings: Readonly<Record<string, string>> = {
   log_parameter_max_length_on_error: "0",
 };
 
-/** What the server is told too if its data need not survive a crash of the machine. */
+/**
+ * What the server is told too if its data need not survive a crash of the machine. What was committed
+ * still survives the end of every process, because it is handed to the operating system.
+ */
 const unsafeSettings: Readonly<Record<string, string>> = {
   fsync: "off",
-  synchronous_commit: "off",
   full_page_writes: "off",
 };
 

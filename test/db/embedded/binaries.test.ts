@@ -1,4 +1,4 @@
-import { chmod, cp, mkdir, readdir, readFile, readlink, stat, unlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, readlink, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 import { locateBinaries, repairPackage } from "../../../src/db/embedded/binaries.ts";

@@ -1,0 +1,81 @@
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { EntityManager } from "@mikro-orm/postgresql";
+import type { FlowExecution as FlowExecutionMessage } from "../../gen/taskledger/v1/flow_execution_pb.ts";
+import type { FlowExecutionService } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
+import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
+import { callerOf } from "../auth/caller.ts";
+import { emOf } from "../db/em.ts";
+import { notFound } from "../errors.ts";
+import { readPage } from "../page-token/page.ts";
+import type { PageTokens } from "../page-token/page-token.ts";
+import { requestIdOf } from "../server/request-id.ts";
+import type { Author } from "../task-execution/changes.ts";
+import { changeFlowExecution, type RunStep } from "./change-flow-execution.ts";
+import { createFlowExecution } from "./create-flow-execution.ts";
+import { FlowExecution } from "./flow-execution.entity.ts";
+import { fromCreateRequest, fromListRequest, toFlowExecutionMessage } from "./flow-execution.message.ts";
+import { flowExecutionsOf } from "./list-flow-executions.ts";
+
+/** What the service of flow executions takes from outside. */
+export interface FlowExecutionServiceDeps {
+  readonly now: () => Date;
+  readonly newId: () => string;
+  readonly pageTokens: PageTokens;
+}
+
+/** Serves the flow executions of the caller's organization. */
+export function flowExecutionService(
+  deps: FlowExecutionServiceDeps,
+): ServiceImpl<typeof FlowExecutionService> {
+  const { now, newId, pageTokens } = deps;
+
+  async function change(ctx: HandlerContext, type: RunStep["type"], request: Omit<RunStep, "type">) {
+    const em = emOf(ctx);
+    const id = request.id.toLowerCase();
+    const { etag, reason } = request;
+    await changeFlowExecution(em, authorOf(ctx), now, { type, id, etag, reason });
+    return { flowExecution: await getRun(em, id) };
+  }
+
+  return {
+    async createFlowExecution(request, ctx) {
+      const context = { author: authorOf(ctx), now: now(), newId };
+      const { run, isNew } = await createFlowExecution(emOf(ctx), context, fromCreateRequest(request));
+      return {
+        flowExecution: toFlowExecutionMessage(run),
+        outcome: isNew ? Outcome.CREATED : Outcome.UNCHANGED,
+      };
+    },
+
+    async getFlowExecution({ id }, ctx) {
+      return { flowExecution: await getRun(emOf(ctx), id) };
+    },
+
+    async listFlowExecutions(request, ctx) {
+      const em = emOf(ctx);
+      const { rows, nextPageToken } = await readPage(
+        em,
+        pageTokens,
+        request,
+        flowExecutionsOf(em, fromListRequest(request)),
+      );
+      return { flowExecutions: rows.map(toFlowExecutionMessage), nextPageToken };
+    },
+
+    cancelFlowExecution: (request, ctx) => change(ctx, "cancel", request),
+    deleteFlowExecution: (request, ctx) => change(ctx, "delete", request),
+    undeleteFlowExecution: (request, ctx) => change(ctx, "undelete", request),
+  };
+}
+
+async function getRun(em: EntityManager, id: string): Promise<FlowExecutionMessage> {
+  const run = await em.findOne(FlowExecution, { id }, { populate: ["input"] });
+  if (run === null) {
+    throw notFound("flow execution");
+  }
+  return toFlowExecutionMessage(run);
+}
+
+function authorOf(ctx: HandlerContext): Author {
+  return { caller: callerOf(ctx), requestId: requestIdOf(ctx) };
+}
