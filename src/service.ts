@@ -69,7 +69,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
   }
 }
 
-async function startOwnDatabase({ dataDir }: Config, closers: (() => Promise<void>)[]): Promise<string> {
+async function startOwnDatabase({ dataDir }: Config, closers: (() => Promise<void> | void)[]): Promise<string> {
   const postgres = await startEmbeddedPostgres({ dataDir });
   closers.push(() => postgres.stop());
   await migrate(postgres.ownerUrl, decodeURIComponent(new URL(postgres.serviceUrl).username));

@@ -1,12 +1,50 @@
 import type { Interceptor } from "@connectrpc/connect";
+import { LedgerError } from "../errors.ts";
 import { isOpenService } from "../server/open-services.ts";
 import { type Caller, callerKey } from "./caller.ts";
+
+/** Finds out whose a credential is: undefined if nobody's. Throws only if that cannot be found out now. */
 export type Authenticate = (credential: string) => Promise<Caller | undefined>;
+
+/** No header holds as much; what does is not looked at. */
+const maxLength = 16_384;
+
+/**
+ * Returns the interceptor that sets the caller of each call, or refuses it.
+ *
+ * Health and reflection need no credential: they show no data.
+ */
 export function createAuthenticationInterceptor(authenticate: Authenticate): Interceptor {
   return (next) => async (req) => {
     if (!isOpenService(req.service)) {
-      req.contextValues.set(callerKey, await authenticate(req.header.get("authorization") ?? ""));
+      const caller = await authenticate(credentialOf(req.header));
+      if (caller === undefined) {
+        throw invalid();
+      }
+      req.contextValues.set(callerKey, caller);
     }
-    return next(req);
+    return await next(req);
   };
+}
+
+function credentialOf(header: Headers): string {
+  const authorization = header.get("authorization");
+  const apiKey = header.get("x-api-key");
+  if (authorization === null && apiKey === null) {
+    throw new LedgerError(
+      "CREDENTIAL_MISSING",
+      "no credential: send Authorization: Bearer <key or JWT>, or X-API-Key",
+    );
+  }
+  const credential = apiKey ?? /^Bearer +([^ ]+)$/i.exec(authorization ?? "")?.[1];
+  // Two headers of one name come joined by a comma; which of two credentials counts is not ours to choose.
+  const isAmbiguous = authorization !== null && apiKey !== null;
+  if (isAmbiguous || !credential || credential.length > maxLength || /[^\x21-\x2b\x2d-\x7e]/.test(credential)) {
+    throw invalid();
+  }
+  return credential;
+}
+
+function invalid(): LedgerError {
+  return new LedgerError("CREDENTIAL_INVALID", "the credential is not valid: it is unknown, expired or revoked");
 }

@@ -81,7 +81,5 @@ export function fromListRequest(request: ListFlowExecutionsRequest): RunFilter {
 
 /** Converts labels to JSON text. Two sets of labels are the same if and only if their texts are. */
 function toLabelsText(labels: Readonly<Record<string, string>>): string {
-  // Not an object: that would put "2" before "10", and take "__proto__" for something else.
-  const entries = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`;
+  return JSON.stringify(Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))));
 }

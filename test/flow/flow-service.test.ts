@@ -64,8 +64,8 @@ describe("FlowService", () => {
           { name: "load", executor: "load", dependsOn: ["extract"] },
         ],
         modifiedBy: "service-account",
-        deleteTime: undefined,
       });
+      expect(flow!.deleteTime).toBeUndefined();
       expect((await getById(flow!.id)).flow).toEqual(flow);
     });
 
@@ -134,7 +134,7 @@ describe("FlowService", () => {
     test("gives the name to one of twenty that want it for different flows", async () => {
       const outcomes = await Promise.all(
         Array.from({ length: 20 }, (_, n) =>
-          outcomeOf(ours.createFlow({ definition: definitionOf(name, `${n}`) })),
+          outcomeOf(ours.createFlow({ definition: definitionOf(name, `copy ${n}`) })),
         ),
       );
       expect(outcomes.sort()).toEqual([...Array(19).fill("NAME_TAKEN"), "ok"]);
@@ -200,12 +200,24 @@ describe("FlowService", () => {
       expect(await update(flow.id, definitionOf(name, "x"))).toBe("FLOW_DELETED");
     });
 
+    // Each waits for the name that the other is about to give up: the database ends one of them, which is run again.
+    test("answers both of two flows that swap their names at once", async () => {
+      const a = await givenFlow();
+      const b = (await ours.createFlow({ definition: definitionOf(`${name} b`) })).flow!;
+      const outcomes = await Promise.all(
+        [a, b].map(({ id, etag }, index) =>
+          outcomeOf(ours.updateFlow({ id, etag, definition: definitionOf([b, a][index]!.name, "swapped") })),
+        ),
+      );
+      expect(outcomes).toEqual(["NAME_TAKEN", "NAME_TAKEN"]);
+    });
+
     // Two people edit the same version: one of them is told to read again.
     test("lets one of twenty that update at once through", async () => {
       const { id, etag } = await givenFlow();
       const outcomes = await Promise.all(
         Array.from({ length: 20 }, (_, n) =>
-          outcomeOf(ours.updateFlow({ id, etag, definition: definitionOf(name, `${n}`) })),
+          outcomeOf(ours.updateFlow({ id, etag, definition: definitionOf(name, `copy ${n}`) })),
         ),
       );
       expect(outcomes.sort()).toEqual([...Array(19).fill("ETAG_OUT_OF_DATE"), "ok"]);

@@ -8,7 +8,7 @@ import { chooseAccount } from "../../../src/db/embedded/account.ts";
 import { locateBinaries } from "../../../src/db/embedded/binaries.ts";
 import { startServer, stopServer } from "../../../src/db/embedded/server.ts";
 import { startEmbeddedPostgres } from "../../../src/db/embedded.ts";
-import { kill, newDir, query, start, startService } from "./fixture.ts";
+import { end, newDir, query, start, startService } from "./fixture.ts";
 
 describe("a service that is killed", () => {
   it("leaves a server behind, which the next one takes over as it runs", async () => {
@@ -16,7 +16,7 @@ describe("a service that is killed", () => {
     const first = startService(dataDir);
     const left = await first.postgres;
     await query(left.ownerUrl, "create table kept (id int)");
-    await kill(first);
+    await end(first, "SIGKILL");
 
     const { stop, ...adopted } = await start(dataDir);
     expect(adopted).toEqual(left);
@@ -31,7 +31,7 @@ describe("a service that is killed", () => {
     const first = startService(dataDir);
     const names = async () => (await readdir(dataDir)).filter((name) => name.startsWith("unfinished-"));
     while ((await names()).length === 0) await delay(1);
-    await kill(first);
+    await end(first, "SIGKILL");
     expect(await readdir(dataDir)).not.toContain("cluster");
 
     const postgres = await start(dataDir);
@@ -79,7 +79,7 @@ describe("a data directory that is in use", () => {
     const dataDir = join(await newDir(), "data");
     const killed = startService(dataDir);
     const { pid } = await killed.postgres;
-    await kill(killed);
+    await end(killed, "SIGKILL");
     const outcomes = await Promise.allSettled([1, 2, 3, 4].map(() => startService(dataDir).postgres));
     const started = outcomes.filter((outcome) => outcome.status === "fulfilled");
     expect(started.map(({ value }) => value.pid)).toEqual([pid]);
@@ -105,7 +105,7 @@ describe("a server that is killed", () => {
     const first = await start(dataDir);
     await first.stop();
     const pidFile = join(dataDir, "cluster", "postmaster.pid");
-    // This process, which PostgreSQL believes to be a server: it lives, and is not an ancestor of the new one.
+    // PostgreSQL takes it for its own: it lives, and is none of the new server's ancestors.
     const stranger = startService(join(await newDir(), "other"));
     const { pid } = await stranger.postgres;
     await writeFile(

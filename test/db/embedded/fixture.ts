@@ -12,9 +12,9 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../../src/db/em
 /** The directory that holds src/, test/ and node_modules/. */
 export const checkoutDir = fileURLToPath(new URL("../../..", import.meta.url));
 
-/** Returns a new directory that everybody may enter. It is removed after the test. */
-export async function newDir(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), "taskledger-embedded-"));
+/** Returns a new directory in the parent that everybody may enter. It is removed after the test. */
+export async function newDir(parent = tmpdir()): Promise<string> {
+  const dir = await mkdtemp(join(parent, "taskledger-embedded-"));
   await chmod(dir, 0o755);
   onTestFinished(() => rm(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
   return dir;
@@ -82,9 +82,14 @@ export interface ServiceOptions extends Pick<SpawnOptions, "uid" | "gid" | "cwd"
   readonly node?: string;
 }
 
-/** Kills a service process and nothing else, as the kernel does when memory runs out. */
-export async function kill({ child }: ServiceProcess): Promise<void> {
+/**
+ * Sends a service process a signal and returns its exit code, or null if the signal ended it.
+ *
+ * SIGKILL ends the process and nothing else, as the kernel does when memory runs out.
+ */
+export async function end({ child }: ServiceProcess, signal: "SIGTERM" | "SIGKILL"): Promise<number | null> {
   const ended = once(child, "exit");
-  child.kill("SIGKILL");
-  await ended;
+  child.kill(signal);
+  const [code] = await ended;
+  return code;
 }
