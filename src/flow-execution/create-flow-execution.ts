@@ -48,8 +48,9 @@ export async function createFlowExecution(
       requireSame(existing, run);
       return { run: existing, isNew: false };
     }
-    const id = newId();
     const flow = await countRun(tx, organizationId, run.flowId);
+    // Made under the lock, so that the runs of a flow are listed in the order of their numbers.
+    const id = newId();
     const flowVersion = run.flowVersion ?? flow.version;
     if (flowVersion > flow.version) {
       throw notFound("flow version");

@@ -3,10 +3,10 @@ import type { PageTokens } from "./page-token.ts";
 import type { PageScope } from "./seal.ts";
 
 /** How many rows a page has when the request does not say. */
-export const defaultPageSize = 50;
+const defaultPageSize = 50;
 
 /** How many bytes the rows of a page may have: with this a page fits the 4 MiB that gRPC clients take. */
-export const mostPageBytes = 4_000_000;
+const mostPageBytes = 4_000_000;
 
 /** A list that is read page by page, each from where the one before ended, and never by counting rows off. */
 export interface PagedList<Row> extends PageScope {

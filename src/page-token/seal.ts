@@ -17,7 +17,7 @@ export interface PagePlace {
 }
 
 /** How many characters a page token may have: what the API allows in a request. */
-export const mostTokenCharacters = 1024;
+const mostTokenCharacters = 1024;
 
 const prefix = "v1.";
 const timeBytes = 6;

@@ -168,7 +168,7 @@ export type DefinitionProblem = Message<"taskledger.v1.DefinitionProblem"> & {
   line: number;
 
   /**
-   * The column, from 1.
+   * The column, from 1, in UTF-16 code units as most editors count.
    *
    * @generated from field: int32 column = 3;
    */

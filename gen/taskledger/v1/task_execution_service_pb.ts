@@ -893,7 +893,8 @@ export const ListTaskExecutionEventsResponseSchema: GenMessage<ListTaskExecution
  *
  * Every method is safe to repeat. Another organization's records do not exist: their ids are answered
  * like ids that were never given out, with NOT_FOUND. A refused change of a record that the caller may
- * see carries a taskledger.v1.Conflict with the record as it is.
+ * see carries a taskledger.v1.Conflict with the record as it is. Answers to writes hold the record
+ * without input, output and error, which GetTaskExecution returns.
  *
  * @generated from service taskledger.v1.TaskExecutionService
  */

@@ -1,0 +1,51 @@
+import { create, fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { timestampFromMs, ValueSchema } from "@bufbuild/protobuf/wkt";
+import { stringify } from "yaml";
+import { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_execution_pb.ts";
+import {
+  type CreateTaskExecutionRequest,
+  CreateTaskExecutionRequestSchema,
+} from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import type { RecordedTask, Recording } from "./recording.ts";
+
+/** Returns the flow that a recording is a run of, in YAML. */
+export function definitionOf({ name, levels }: Recording): string {
+  const tasks = levels.flat().map(({ id, executor, parents }) => ({
+    name: id,
+    executor,
+    ...(parents.length > 0 && { depends_on: parents }),
+  }));
+  const title = name.replace(/\p{Cc}/gu, " ").normalize("NFC").slice(0, 200);
+  return stringify({ name: title, description: "Imported from a WfFormat recording.", tasks }, { lineWidth: 0 });
+}
+
+/** The steps of a task that went well, in order. */
+const steps = [Status.QUEUED, Status.RUNNING, Status.COMPLETED] as const;
+
+/**
+ * Returns the reports that bring a task from its present status to completed, the present one first: it makes
+ * sure that what is recorded is what we have.
+ *
+ * @param status the present status, or undefined if there is no record yet
+ */
+export function reportsOf(task: RecordedTask, flowExecutionId: string, status: Status | undefined) {
+  const from = status === undefined ? 0 : Math.max(0, (steps as readonly Status[]).indexOf(status));
+  return steps.slice(from).map((step) => reportOf(task, flowExecutionId, step));
+}
+
+function reportOf(task: RecordedTask, flowExecutionId: string, status: (typeof steps)[number]): CreateTaskExecutionRequest {
+  const request = create(CreateTaskExecutionRequestSchema, { flowExecutionId, taskName: task.id, status });
+  request.input = toValue({ command: task.command ?? null, files: task.inputFiles });
+  if (status !== Status.QUEUED) {
+    request.startTime = timestampFromMs(task.startTime);
+  }
+  if (status === Status.COMPLETED) {
+    request.output = toValue({ files: task.outputFiles, measured: task.facts });
+    request.endTime = timestampFromMs(task.endTime);
+  }
+  return request;
+}
+
+function toValue(json: object) {
+  return fromJson(ValueSchema, JSON.parse(JSON.stringify(json)) as JsonValue);
+}
