@@ -58,10 +58,14 @@ export class ConfigError extends Error {
  * @throws ConfigError if a variable is malformed, unsafe, or lacks its companion
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>) {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ""),
+  );
   const parsed = environment.safeParse(given);
   if (!parsed.success) {
-    throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"));
+    throw new ConfigError(
+      parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"),
+    );
   }
   const values = parsed.data;
   const jwt = readJwt(values);
@@ -113,7 +117,10 @@ function readTls({ TLS_CERT, TLS_KEY }: Values): { cert: Buffer; key: Buffer } |
 }
 
 function readOrigins(list: string): string[] {
-  const origins = list.split(",").map((origin) => origin.trim()).filter(Boolean);
+  const origins = list
+    .split(",")
+    .map((origin) => origin.trim())
+    .filter(Boolean);
   for (const origin of origins) {
     if (origin !== "*" && URL.parse(origin)?.origin !== origin) {
       throw new ConfigError(`CORS_ORIGINS: ${origin} is not an origin such as https://app.example.com`);

@@ -1,5 +1,5 @@
-import { Code } from "@connectrpc/connect";
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 
 /**
  * Everything that can be wrong with a request, with its status code.

@@ -47,7 +47,12 @@ export async function startService(config: Config, log: Logger): Promise<Service
     const orm = await openOrm(url, { ...defaultDatabaseLimits, pool: config.databasePool }, log);
     closers.push(() => orm.close(true));
     const now = () => new Date();
-    const { secret } = await bootstrap({ orm, now, newId: createIdMaker(), bootstrapKey: config.bootstrapKey });
+    const { secret } = await bootstrap({
+      orm,
+      now,
+      newId: createIdMaker(),
+      bootstrapKey: config.bootstrapKey,
+    });
     if (secret !== undefined && config.databaseUrl === undefined) {
       await keepSecret(config.dataDir, secret);
     }
@@ -69,7 +74,10 @@ export async function startService(config: Config, log: Logger): Promise<Service
   }
 }
 
-async function startOwnDatabase({ dataDir }: Config, closers: (() => Promise<void> | void)[]): Promise<string> {
+async function startOwnDatabase(
+  { dataDir }: Config,
+  closers: (() => Promise<void> | void)[],
+): Promise<string> {
   const postgres = await startEmbeddedPostgres({ dataDir });
   closers.push(() => postgres.stop());
   await migrate(postgres.ownerUrl, decodeURIComponent(new URL(postgres.serviceUrl).username));

@@ -2,9 +2,9 @@ import { randomUUID } from "node:crypto";
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { pino } from "pino";
+import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { createApp } from "../src/app.ts";
 import type { Caller } from "../src/auth/caller.ts";
-import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import type { TestDatabase } from "./database.ts";
 
 /** Returns a caller of an organization, an administrator unless said otherwise. */

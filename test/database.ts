@@ -4,8 +4,8 @@ import { Client } from "pg";
 import { pino } from "pino";
 import { inject } from "vitest";
 import { migrate } from "../src/db/migrations.ts";
-import { type DatabaseLimits, defaultDatabaseLimits, openOrm } from "../src/db/orm.ts";
 import { forOrganization } from "../src/db/organization.ts";
+import { type DatabaseLimits, defaultDatabaseLimits, openOrm } from "../src/db/orm.ts";
 import { Organization } from "../src/organization/organization.entity.ts";
 
 /** A migrated database of one test file, and how to connect to it in each role. */
@@ -30,7 +30,11 @@ export async function openDatabase(limits: Partial<DatabaseLimits> = {}): Promis
   };
   await asSuperuser(urls.superuserUrl, `alter schema public owner to ${owner}`);
   await migrate(urls.ownerUrl, decodeURIComponent(new URL(serviceUrl).username));
-  const orm = await openOrm(urls.serviceUrl, { ...defaultDatabaseLimits, ...limits }, pino({ level: "silent" }));
+  const orm = await openOrm(
+    urls.serviceUrl,
+    { ...defaultDatabaseLimits, ...limits },
+    pino({ level: "silent" }),
+  );
   return {
     orm,
     ...urls,
@@ -44,13 +48,22 @@ export async function openDatabase(limits: Partial<DatabaseLimits> = {}): Promis
 /** Stores an organization and returns its id. */
 export async function givenOrganization(orm: MikroORM, id: string = randomUUID()): Promise<string> {
   const em = forOrganization(orm, id);
-  em.create(Organization, { id, name: `organization ${id}`, pageTokenKey: randomBytes(32), createTime: new Date() });
+  em.create(Organization, {
+    id,
+    name: `organization ${id}`,
+    pageTokenKey: randomBytes(32),
+    createTime: new Date(),
+  });
   await em.flush();
   return id;
 }
 
 /** Runs one statement as the superuser and returns its rows. */
-export async function asSuperuser<Row extends object>(url: string, sql: string, values?: unknown[]): Promise<Row[]> {
+export async function asSuperuser<Row extends object>(
+  url: string,
+  sql: string,
+  values?: unknown[],
+): Promise<Row[]> {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {

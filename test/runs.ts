@@ -12,7 +12,11 @@ export interface GivenRun {
 }
 
 /** Stores a flow with the named tasks and a run of it that has no records yet. */
-export async function givenRun(orm: MikroORM, organizationId: string, tasks: readonly string[]): Promise<GivenRun> {
+export async function givenRun(
+  orm: MikroORM,
+  organizationId: string,
+  tasks: readonly string[],
+): Promise<GivenRun> {
   const em = forOrganization(orm, organizationId);
   const [flowId, flowExecutionId] = [randomUUID(), randomUUID()];
   const name = `flow ${flowId}`;

@@ -49,7 +49,10 @@ export function apiKeyService(deps: {
         find: (position, limit) =>
           em.find(
             ApiKey,
-            { ...(!showRevoked && { revokeTime: null }), ...(position !== undefined && { id: { $lt: position } }) },
+            {
+              ...(!showRevoked && { revokeTime: null }),
+              ...(position !== undefined && { id: { $lt: position } }),
+            },
             { orderBy: { id: "desc" }, limit },
           ),
         positionOf: ({ id }) => id,
@@ -91,7 +94,9 @@ export function apiKeyService(deps: {
           { orderBy: { id: "asc" }, lockMode: LockMode.PESSIMISTIC_WRITE },
         );
         const found = await lockKey(em, caller, id);
-        const left = admins.filter((admin) => admin.id !== found.id && (!admin.expireTime || admin.expireTime > now()));
+        const left = admins.filter(
+          (admin) => admin.id !== found.id && (!admin.expireTime || admin.expireTime > now()),
+        );
         if (found.revokeTime === null) {
           if (admins.includes(found) && left.length === 0) {
             throw new LedgerError(
@@ -125,8 +130,12 @@ async function lockKey(em: EntityManager, caller: Caller, id: string): Promise<A
 /** Nobody hands out, or takes over, more than they have. Only administrators come here. */
 function expectNotAbove(caller: Caller, role: Role): void {
   if (role === "platform_admin" && caller.role !== "platform_admin") {
-    throw new LedgerError("ROLE_INSUFFICIENT", `role ${caller.role} may not handle keys with the role ${role}`, {
-      metadata: { role: caller.role, needed: role },
-    });
+    throw new LedgerError(
+      "ROLE_INSUFFICIENT",
+      `role ${caller.role} may not handle keys with the role ${role}`,
+      {
+        metadata: { role: caller.role, needed: role },
+      },
+    );
   }
 }

@@ -1,6 +1,6 @@
 import { defineEntity, p } from "@mikro-orm/core";
-import { organizationFilter } from "../db/organization.ts";
 import type { CallerKind, Role } from "../auth/caller.ts";
+import { organizationFilter } from "../db/organization.ts";
 
 const schema = defineEntity({
   name: "ApiKey",

@@ -2,9 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
   type ApiKey as ApiKeyMessage,
+  ApiKeySchema,
   ApiKey_Kind as PbKind,
   ApiKey_Role as PbRole,
-  ApiKeySchema,
 } from "../../gen/taskledger/v1/api_key_pb.ts";
 import type { CallerKind, Role } from "../auth/caller.ts";
 import type { ApiKey } from "./api-key.entity.ts";

@@ -50,9 +50,13 @@ export async function issueKey(
     return { key: known, secret };
   }
   if ((await em.count(ApiKey, { revokeTime: null })) >= maxKeys) {
-    throw new LedgerError("LIMIT_REACHED", `the organization has ${maxKeys} API keys, which is the limit; revoke some`, {
-      metadata: { limit: String(maxKeys) },
-    });
+    throw new LedgerError(
+      "LIMIT_REACHED",
+      `the organization has ${maxKeys} API keys, which is the limit; revoke some`,
+      {
+        metadata: { limit: String(maxKeys) },
+      },
+    );
   }
   const key = em.create(ApiKey, { ...wanted, ...hash, id: deps.newId(), createTime: deps.now() });
   try {

@@ -14,5 +14,6 @@ export function createAuthenticate(deps: {
 }): Authenticate {
   const byApiKey = createApiKeyAuthentication(deps);
   const byJwt = deps.jwt && createJwtAuthentication(deps.jwt, deps.now);
-  return (credential) => (byJwt && credential.split(".").length === 3 ? byJwt(credential) : byApiKey(credential));
+  return (credential) =>
+    byJwt && credential.split(".").length === 3 ? byJwt(credential) : byApiKey(credential);
 }

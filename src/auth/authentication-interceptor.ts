@@ -39,12 +39,20 @@ function credentialOf(header: Headers): string {
   const credential = apiKey ?? /^Bearer +([^ ]+)$/i.exec(authorization ?? "")?.[1];
   // Two headers of one name come joined by a comma; which of two credentials counts is not ours to choose.
   const isAmbiguous = authorization !== null && apiKey !== null;
-  if (isAmbiguous || !credential || credential.length > maxLength || /[^\x21-\x2b\x2d-\x7e]/.test(credential)) {
+  if (
+    isAmbiguous ||
+    !credential ||
+    credential.length > maxLength ||
+    /[^\x21-\x2b\x2d-\x7e]/.test(credential)
+  ) {
     throw invalid();
   }
   return credential;
 }
 
 function invalid(): LedgerError {
-  return new LedgerError("CREDENTIAL_INVALID", "the credential is not valid: it is unknown, expired or revoked");
+  return new LedgerError(
+    "CREDENTIAL_INVALID",
+    "the credential is not valid: it is unknown, expired or revoked",
+  );
 }

@@ -32,7 +32,10 @@ export const callerKey = createContextKey<Caller | undefined>(undefined, { descr
 export function callerOf(context: { readonly values: ContextValues }): Caller {
   const caller = context.values.get(callerKey);
   if (caller === undefined) {
-    throw new LedgerError("CREDENTIAL_MISSING", "no credential: send Authorization: Bearer <key or JWT>, or X-API-Key");
+    throw new LedgerError(
+      "CREDENTIAL_MISSING",
+      "no credential: send Authorization: Bearer <key or JWT>, or X-API-Key",
+    );
   }
   return caller;
 }

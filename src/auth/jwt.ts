@@ -61,9 +61,16 @@ function toCaller(payload: JWTPayload, config: JwtConfig, now: Date) {
   const organizationId = own(payload, config.organizationClaim);
   const role = own(payload, config.roleClaim);
   const seconds = now.getTime() / 1000;
-  const isTooLong = (exp ?? 0) - (iat ?? seconds) > maxLifetimeSeconds || (exp ?? 0) - seconds > 2 * maxLifetimeSeconds;
+  const isTooLong =
+    (exp ?? 0) - (iat ?? seconds) > maxLifetimeSeconds || (exp ?? 0) - seconds > 2 * maxLifetimeSeconds;
   const isEarly = iat !== undefined && iat > seconds + clockToleranceSeconds;
-  if (isTooLong || isEarly || typeof organizationId !== "string" || !uuid.test(organizationId) || !roles.has(role)) {
+  if (
+    isTooLong ||
+    isEarly ||
+    typeof organizationId !== "string" ||
+    !uuid.test(organizationId) ||
+    !roles.has(role)
+  ) {
     return undefined;
   }
   return {

@@ -60,7 +60,9 @@ export const permissions = {
 
 /** Returns the roles that may call a method; none for a method that is not known. */
 export function rolesFor(service: string, method: string): readonly Role[] {
-  const needed = (permissions as Readonly<Record<string, Readonly<Record<string, Needed>>>>)[service]?.[method];
+  const needed = (permissions as Readonly<Record<string, Readonly<Record<string, Needed>>>>)[service]?.[
+    method
+  ];
   if (needed === undefined) {
     return [];
   }

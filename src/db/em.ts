@@ -28,7 +28,11 @@ export function createOrganizationInterceptor(orm: MikroORM, statementTimeoutMs:
     const caller = req.contextValues.get(callerKey);
     if (caller !== undefined) {
       req.contextValues.set(emKey, (timeoutMs) =>
-        forOrganization(orm, caller.organizationId, Math.min(timeoutMs ?? statementTimeoutMs, statementTimeoutMs)),
+        forOrganization(
+          orm,
+          caller.organizationId,
+          Math.min(timeoutMs ?? statementTimeoutMs, statementTimeoutMs),
+        ),
       );
     }
     return next(req);

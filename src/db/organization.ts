@@ -27,7 +27,11 @@ export const organizationItselfFilter = {
  * @param statementTimeoutMs how long one of its statements may run; what the caller waits for, so that
  * work nobody waits for any more ends in the database too
  */
-export function forOrganization(orm: MikroORM, organizationId: string, statementTimeoutMs?: number): EntityManager {
+export function forOrganization(
+  orm: MikroORM,
+  organizationId: string,
+  statementTimeoutMs?: number,
+): EntityManager {
   const em = orm.em.fork();
   if (statementTimeoutMs !== undefined) {
     em.setSessionContext({ variables: { statement_timeout: Math.max(1, Math.ceil(statementTimeoutMs)) } });

@@ -6,7 +6,10 @@ import { Client } from "pg";
  *
  * The probe succeeds when the database answers as one that takes writes.
  */
-export function createProbe(url: string): { probe: (signal: AbortSignal) => Promise<void>; close(): Promise<void> } {
+export function createProbe(url: string): {
+  probe: (signal: AbortSignal) => Promise<void>;
+  close(): Promise<void>;
+} {
   let client: Client | undefined;
 
   async function drop(): Promise<void> {
@@ -16,7 +19,11 @@ export function createProbe(url: string): { probe: (signal: AbortSignal) => Prom
   }
 
   async function connect(): Promise<Client> {
-    const fresh = new Client({ connectionString: url, application_name: "taskledger-probe", connectionTimeoutMillis: 2000 });
+    const fresh = new Client({
+      connectionString: url,
+      application_name: "taskledger-probe",
+      connectionTimeoutMillis: 2000,
+    });
     fresh.on("error", () => void drop());
     client = fresh;
     await fresh.connect();

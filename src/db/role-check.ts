@@ -69,7 +69,9 @@ export async function checkDatabase(url: string): Promise<void> {
       unsafe.push(...rows.map(({ format }) => format));
     }
     if (unsafe.length > 0) {
-      throw new UnsafeDatabaseError(`the database does not keep organizations apart:\n- ${unsafe.join("\n- ")}`);
+      throw new UnsafeDatabaseError(
+        `the database does not keep organizations apart:\n- ${unsafe.join("\n- ")}`,
+      );
     }
   } finally {
     await client.end();
@@ -78,7 +80,9 @@ export async function checkDatabase(url: string): Promise<void> {
 
 async function checkSchema(client: Client): Promise<void> {
   const { rows: tables } = await client.query("select to_regclass('public.migration') is not null as there");
-  const applied = tables[0]?.there ? (await client.query<{ name: string }>("select name from migration")).rows : [];
+  const applied = tables[0]?.there
+    ? (await client.query<{ name: string }>("select name from migration")).rows
+    : [];
   const missing = (await listMigrations()).filter((name) => !applied.some((row) => row.name === name));
   if (missing.length > 0) {
     throw new UnsafeDatabaseError(`the schema lacks ${missing.join(", ")}: run npm run migrate`);

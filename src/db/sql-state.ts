@@ -44,10 +44,14 @@ export function toLedgerError(thrown: unknown): LedgerError | undefined {
   }
   const code = error.code ?? "";
   if (isPoolTimeout(error.message) || code === "53300") {
-    return new LedgerError("POOL_EXHAUSTED", "no database connection became free in time; repeat the request", {
-      retryAfterMs: 500,
-      cause: thrown,
-    });
+    return new LedgerError(
+      "POOL_EXHAUSTED",
+      "no database connection became free in time; repeat the request",
+      {
+        retryAfterMs: 500,
+        cause: thrown,
+      },
+    );
   }
   if (code === "53100" || code === "53200") {
     return new LedgerError("STORAGE_FULL", "the database has no room left; nothing was written", {
@@ -56,17 +60,25 @@ export function toLedgerError(thrown: unknown): LedgerError | undefined {
     });
   }
   if (code === "40001" || code === "40P01" || code === "55P03" || code === "23505") {
-    return new LedgerError("CONTENTION", "too many concurrent changes of the same records; repeat the request", {
-      retryAfterMs: 100,
+    return new LedgerError(
+      "CONTENTION",
+      "too many concurrent changes of the same records; repeat the request",
+      {
+        retryAfterMs: 100,
+        cause: thrown,
+      },
+    );
+  }
+  if (code === "57014") {
+    return new LedgerError("DEADLINE_EXCEEDED", "the deadline passed before the request was done", {
       cause: thrown,
     });
   }
-  if (code === "57014") {
-    return new LedgerError("DEADLINE_EXCEEDED", "the deadline passed before the request was done", { cause: thrown });
-  }
   // 08P01 means that a value broke the protocol, not the connection: repeating it would break it again.
   if (code === "08P01" || /^(22|23|54)/.test(code)) {
-    return new LedgerError("VALIDATION_FAILED", "the request holds a value that cannot be stored", { cause: thrown });
+    return new LedgerError("VALIDATION_FAILED", "the request holds a value that cannot be stored", {
+      cause: thrown,
+    });
   }
   if (/^(08|57P|25006|25P03|25P04)/.test(code) || /^E[A-Z]+$/.test(code) || isConnectionLoss(error.message)) {
     return new LedgerError("DATABASE_UNAVAILABLE", "the database is not available; repeat the request", {

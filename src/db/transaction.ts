@@ -16,7 +16,10 @@ export class LostRace extends Error {}
  *
  * @throws LedgerError CONTENTION if it was in the way each time
  */
-export async function inTransaction<T>(em: EntityManager, run: (em: EntityManager) => Promise<T>): Promise<T> {
+export async function inTransaction<T>(
+  em: EntityManager,
+  run: (em: EntityManager) => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await em.fork().transactional(run);
@@ -25,10 +28,14 @@ export async function inTransaction<T>(em: EntityManager, run: (em: EntityManage
         throw error;
       }
       if (attempt === attempts) {
-        throw new LedgerError("CONTENTION", "too many concurrent changes of the same records; repeat the request", {
-          retryAfterMs: 100,
-          cause: error,
-        });
+        throw new LedgerError(
+          "CONTENTION",
+          "too many concurrent changes of the same records; repeat the request",
+          {
+            retryAfterMs: 100,
+            cause: error,
+          },
+        );
       }
       await sleep(Math.random() * 20 * attempt);
     }

@@ -70,9 +70,13 @@ function expectAllowed(run: RunRecord, { type, etag }: RunStep): void {
     });
   }
   if (etag !== "" && etag !== String(run.etag)) {
-    throw new LedgerError("ETAG_OUT_OF_DATE", "the flow execution has changed since you read it; read it again", {
-      metadata,
-    });
+    throw new LedgerError(
+      "ETAG_OUT_OF_DATE",
+      "the flow execution has changed since you read it; read it again",
+      {
+        metadata,
+      },
+    );
   }
 }
 

@@ -82,7 +82,8 @@ function describe({ code, details, metadata }: ServiceError): string {
   const [bytes] = metadata.get("grpc-status-details-bin");
   const parts = [details];
   for (const { typeUrl, value } of bytes instanceof Buffer ? fromBinary(StatusSchema, bytes).details : []) {
-    if (typeUrl.endsWith(`/${ErrorInfoSchema.typeName}`)) parts.push(fromBinary(ErrorInfoSchema, value).reason);
+    if (typeUrl.endsWith(`/${ErrorInfoSchema.typeName}`))
+      parts.push(fromBinary(ErrorInfoSchema, value).reason);
     if (typeUrl.endsWith(`/${RequestInfoSchema.typeName}`)) {
       parts.push(`request id ${fromBinary(RequestInfoSchema, value).requestId}`);
     }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import type { Flow } from "../../gen/taskledger/v1/flow_pb.ts";
 import { FlowExecution_Dispatch as Dispatch } from "../../gen/taskledger/v1/flow_execution_pb.ts";
 import { FlowExecutionService } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
+import type { Flow } from "../../gen/taskledger/v1/flow_pb.ts";
 import { FlowService } from "../../gen/taskledger/v1/flow_service_pb.ts";
 import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
 import type { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_execution_pb.ts";

@@ -31,8 +31,14 @@ async function run(): Promise<number> {
     return 2;
   }
   const text = readFileSync(file, "utf8");
-  const client = connect(values.address ?? (process.env["TASKLEDGER_ADDRESS"] || "127.0.0.1:8080"), findKey(values.key));
-  const bar = new SingleBar({ format: "{bar} {value}/{total} tasks", noTTYOutput: false }, Presets.shades_classic);
+  const client = connect(
+    values.address ?? (process.env["TASKLEDGER_ADDRESS"] || "127.0.0.1:8080"),
+    findKey(values.key),
+  );
+  const bar = new SingleBar(
+    { format: "{bar} {value}/{total} tasks", noTTYOutput: false },
+    Presets.shades_classic,
+  );
   const begin = performance.now();
   try {
     bar.start(0, 0);
@@ -50,8 +56,12 @@ async function run(): Promise<number> {
 }
 
 function findKey(given: string | undefined): string {
-  const file = join(process.env["TASKLEDGER_DATA_DIR"] || join(import.meta.dirname, "../../.taskledger"), "bootstrap-key");
-  const key = given ?? process.env["TASKLEDGER_KEY"] ?? (existsSync(file) ? readFileSync(file, "utf8").trim() : "");
+  const file = join(
+    process.env["TASKLEDGER_DATA_DIR"] || join(import.meta.dirname, "../../.taskledger"),
+    "bootstrap-key",
+  );
+  const key =
+    given ?? process.env["TASKLEDGER_KEY"] ?? (existsSync(file) ? readFileSync(file, "utf8").trim() : "");
   if (key === "") {
     throw new Error("no API key: give --key or TASKLEDGER_KEY");
   }
@@ -69,7 +79,10 @@ function summary(result: ImportResult, seconds: number): string {
     lines.push("everything was recorded already: nothing was changed");
   }
   if (refused.length > 0) {
-    lines.push(`${refused.length} reports were refused:`, ...refused.slice(0, shownRefusals).map((line) => `  ${line}`));
+    lines.push(
+      `${refused.length} reports were refused:`,
+      ...refused.slice(0, shownRefusals).map((line) => `  ${line}`),
+    );
   }
   return `${lines.join("\n")}\n`;
 }

@@ -78,7 +78,10 @@ export function readRecording(text: string): Recording {
   const { name: title, workflow } = parse(text);
   const { specification, execution } = workflow;
   const sizes = new Map(specification.files.map(({ id, sizeInBytes }) => [id, sizeInBytes]));
-  const file = (id: string): RecordedFile => ({ name: id, ...(sizes.has(id) && { sizeInBytes: sizes.get(id)! }) });
+  const file = (id: string): RecordedFile => ({
+    name: id,
+    ...(sizes.has(id) && { sizeInBytes: sizes.get(id)! }),
+  });
   const measured = new Map(execution.tasks.map((task) => [task.id, task]));
   const begin = parseTime(execution.executedAt);
   const done = new Map<string, RecordedTask>();

@@ -15,8 +15,14 @@ export function definitionOf({ name, levels }: Recording): string {
     executor,
     ...(parents.length > 0 && { depends_on: parents }),
   }));
-  const title = name.replace(/\p{Cc}/gu, " ").normalize("NFC").slice(0, 200);
-  return stringify({ name: title, description: "Imported from a WfFormat recording.", tasks }, { lineWidth: 0 });
+  const title = name
+    .replace(/\p{Cc}/gu, " ")
+    .normalize("NFC")
+    .slice(0, 200);
+  return stringify(
+    { name: title, description: "Imported from a WfFormat recording.", tasks },
+    { lineWidth: 0 },
+  );
 }
 
 /** The steps of a task that went well, in order. */
@@ -33,7 +39,11 @@ export function reportsOf(task: RecordedTask, flowExecutionId: string, status: S
   return steps.slice(from).map((step) => reportOf(task, flowExecutionId, step));
 }
 
-function reportOf(task: RecordedTask, flowExecutionId: string, status: (typeof steps)[number]): CreateTaskExecutionRequest {
+function reportOf(
+  task: RecordedTask,
+  flowExecutionId: string,
+  status: (typeof steps)[number],
+): CreateTaskExecutionRequest {
   const request = create(CreateTaskExecutionRequestSchema, { flowExecutionId, taskName: task.id, status });
   request.input = toValue({ command: task.command ?? null, files: task.inputFiles });
   if (status !== Status.QUEUED) {

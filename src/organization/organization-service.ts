@@ -34,16 +34,28 @@ export function organizationService(deps: {
       const { organization, key, secret } = await inTransaction(forOrganization(orm, id), async (em) => {
         let made = await em.findOne(Organization, { id });
         if (made !== null && made.name !== name) {
-          throw new LedgerError("REQUEST_ID_REUSED", "request_id was used for an organization with another name", {
-            metadata: { request_id: requestId },
-          });
+          throw new LedgerError(
+            "REQUEST_ID_REUSED",
+            "request_id was used for an organization with another name",
+            {
+              metadata: { request_id: requestId },
+            },
+          );
         }
         if (made === null) {
           made = em.create(Organization, { id, name, pageTokenKey: randomBytes(32), createTime: now() });
           await em.flush().catch((error: unknown) => refuse(error, name));
         }
-        const wanted = { organizationId: id, name: "administrator", kind: "service-account", role: "admin" } as const;
-        return { organization: made, ...(await issueKey(em, deps, { ...wanted, expireTime: null, requestId })) };
+        const wanted = {
+          organizationId: id,
+          name: "administrator",
+          kind: "service-account",
+          role: "admin",
+        } as const;
+        return {
+          organization: made,
+          ...(await issueKey(em, deps, { ...wanted, expireTime: null, requestId })),
+        };
       });
       return { organization: toMessage(organization), apiKey: toApiKeyMessage(key), secret };
     },
@@ -64,9 +76,13 @@ function refuse(error: unknown, name: string): never {
     case "organization_pkey":
       throw new LostRace();
     case "organization_name_key":
-      throw new LedgerError("NAME_TAKEN", `an organization named ${JSON.stringify(name)} exists already; choose another name`, {
-        metadata: { name },
-      });
+      throw new LedgerError(
+        "NAME_TAKEN",
+        `an organization named ${JSON.stringify(name)} exists already; choose another name`,
+        {
+          metadata: { name },
+        },
+      );
     default:
       throw error;
   }

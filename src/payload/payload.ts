@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { StructSchema, type Value, ValueSchema, ListValueSchema, NullValue } from "@bufbuild/protobuf/wkt";
+import { ListValueSchema, NullValue, StructSchema, type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { LedgerError } from "../errors.ts";
 
 /**
@@ -62,7 +62,10 @@ function write(value: Value, depth: number, state: State): string {
       return `{${members.join(",")}}`;
     }
     default:
-      throw refused(state.field, "a google.protobuf.Value without a kind is no JSON value; for JSON null set null_value");
+      throw refused(
+        state.field,
+        "a google.protobuf.Value without a kind is no JSON value; for JSON null set null_value",
+      );
   }
 }
 

@@ -41,7 +41,9 @@ function findIn(value: unknown, path: string): LedgerError | undefined {
     return first(value, (item, index) => findIn(item, `${path}[${index}]`));
   }
   if ("$typeName" in value) {
-    return judgedElsewhere.has(value.$typeName as string) ? undefined : findIllFormedText(value as Message, path);
+    return judgedElsewhere.has(value.$typeName as string)
+      ? undefined
+      : findIllFormedText(value as Message, path);
   }
   // A map, or a oneof, whose `case` names the field.
   if ("case" in value && "value" in value && typeof value.case === "string") {

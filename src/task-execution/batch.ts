@@ -22,7 +22,9 @@ export function parseReport(request: CreateTaskExecutionRequest): Report | Ledge
   if (validated.kind !== "valid") {
     const error = new ConnectError(validated.error.message, Code.InvalidArgument);
     error.cause = validated.error;
-    return fromValidationError(error) ?? new LedgerError("INTERNAL", "internal error", { cause: validated.error });
+    return (
+      fromValidationError(error) ?? new LedgerError("INTERNAL", "internal error", { cause: validated.error })
+    );
   }
   const illFormed = findIllFormedText(request);
   if (illFormed !== undefined) {

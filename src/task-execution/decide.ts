@@ -80,7 +80,11 @@ function findDifferences(record: TaskRecord, report: Report): string[] {
 }
 
 /** In which status a payload may be amended. */
-const amendable: Readonly<Record<PayloadField, Status>> = { input: "queued", output: "completed", error: "failed" };
+const amendable: Readonly<Record<PayloadField, Status>> = {
+  input: "queued",
+  output: "completed",
+  error: "failed",
+};
 
 /** Decides an amendment, as {@link decideReport} does a report. */
 export function decideAmendment(record: TaskRecord, { payloads, etag }: Amendment): Decision | undefined {

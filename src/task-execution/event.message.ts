@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
-  type TaskExecutionEvent,
   TaskExecutionEvent_Type as PbType,
+  type TaskExecutionEvent,
   TaskExecutionEventSchema,
 } from "../../gen/taskledger/v1/task_execution_event_pb.ts";
 import type { EventType } from "./changes.ts";

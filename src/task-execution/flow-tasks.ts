@@ -1,8 +1,8 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { LRUCache } from "lru-cache";
-import { createNearest } from "../flow/nearest.ts";
-import { FlowVersion, tasksOf } from "../flow/flow-version.entity.ts";
 import { LedgerError } from "../errors.ts";
+import { FlowVersion, tasksOf } from "../flow/flow-version.entity.ts";
+import { createNearest } from "../flow/nearest.ts";
 import type { RunRecord } from "./write-statements.ts";
 
 /** Knows the task names of flow versions, which never change and so are kept in memory, 1000 versions at most. */
@@ -10,7 +10,11 @@ export class FlowTasks {
   readonly names = new LRUCache<string, ReadonlySet<string>>({ max: 1000 });
 
   /** Returns the names of the tasks of the flow version that a run is of. */
-  async of(em: EntityManager, organizationId: string, { flowId, flowVersion }: RunRecord): Promise<ReadonlySet<string>> {
+  async of(
+    em: EntityManager,
+    organizationId: string,
+    { flowId, flowVersion }: RunRecord,
+  ): Promise<ReadonlySet<string>> {
     const key = `${organizationId}/${flowId}/${flowVersion}`;
     let names = this.names.get(key);
     if (names === undefined) {

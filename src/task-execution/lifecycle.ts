@@ -1,5 +1,13 @@
 /** The statuses of a task execution, in the order of a successful life, then the others. */
-export const statuses = ["queued", "running", "completed", "failed", "cancelled", "stale", "deleted"] as const;
+export const statuses = [
+  "queued",
+  "running",
+  "completed",
+  "failed",
+  "cancelled",
+  "stale",
+  "deleted",
+] as const;
 export type Status = (typeof statuses)[number];
 
 /** A status that a deleted record may have had before. */

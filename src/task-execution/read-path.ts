@@ -79,8 +79,13 @@ export function listRecords(
 }
 
 /** Returns the conditions of a list, without the paging. */
-function conditions(organizationId: string, filter: RecordFilter, after: string | undefined): RawBuilder<unknown> {
-  const { flowExecutionId, flowId, taskName, taskExecutionIdx, statuses, tag, minCreateTime, maxCreateTime } = filter;
+function conditions(
+  organizationId: string,
+  filter: RecordFilter,
+  after: string | undefined,
+): RawBuilder<unknown> {
+  const { flowExecutionId, flowId, taskName, taskExecutionIdx, statuses, tag, minCreateTime, maxCreateTime } =
+    filter;
   const parts = [sql`t.organization_id = ${organizationId}`];
   if (after !== undefined) parts.push(sql`t.id < ${after}::uuid`);
   if (flowExecutionId) parts.push(sql`t.flow_execution_id = ${flowExecutionId}::uuid`);

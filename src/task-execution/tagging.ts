@@ -20,16 +20,21 @@ export function decideTagging(record: TaskRecord, { action, tag, metadata }: Tag
     return undefined;
   }
   if (action === "add" && record.tags.length >= maxTags) {
-    throw new LedgerError("LIMIT_REACHED", `a task execution has at most ${maxTags} tags; remove some first`, {
-      metadata: { limit: String(maxTags) },
-    });
+    throw new LedgerError(
+      "LIMIT_REACHED",
+      `a task execution has at most ${maxTags} tags; remove some first`,
+      {
+        metadata: { limit: String(maxTags) },
+      },
+    );
   }
   return {
     event: "tag",
     changedFields: ["tags"],
     apply(target) {
       const others = target.tags.filter((known) => known.tag !== tag);
-      target.tags = action === "remove" ? others : [...others, { tag, metadata: JSON.stringify(metadata) }].sort(byTag);
+      target.tags =
+        action === "remove" ? others : [...others, { tag, metadata: JSON.stringify(metadata) }].sort(byTag);
     },
   };
 }

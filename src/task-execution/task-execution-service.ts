@@ -2,12 +2,12 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { TaskExecution } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import {
+  TaskTagOperation_Action as Action,
   type BatchCreateTaskExecutionsResponse_ResultSchema,
   CreateTaskExecutionResponseSchema,
-  type TaskExecutionService,
-  TaskTagOperation_Action as Action,
-  type UpdateTaskExecutionRequest,
   UpdateTaskTagsResponse_Result as TagResult,
+  type TaskExecutionService,
+  type UpdateTaskExecutionRequest,
 } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { View } from "../../gen/taskledger/v1/view_pb.ts";
 import { callerOf } from "../auth/caller.ts";
@@ -18,7 +18,14 @@ import { toPayloadText } from "../payload/payload.ts";
 import { toErrorText } from "../payload/task-error.ts";
 import { requestIdOf } from "../server/request-id.ts";
 import { parseReport, toItemStatus } from "./batch.ts";
-import { type Amendment, type Change, type ChangeOutcome, payloadFields, type Report, type TaskRecord } from "./changes.ts";
+import {
+  type Amendment,
+  type Change,
+  type ChangeOutcome,
+  payloadFields,
+  type Report,
+  type TaskRecord,
+} from "./changes.ts";
 import { toEventMessage } from "./event.message.ts";
 import { getRecord, listEvents, listRecords } from "./read-path.ts";
 import { recordFilterOf } from "./record-filter.ts";
@@ -34,11 +41,23 @@ export function taskExecutionService(deps: {
 }): ServiceImpl<typeof TaskExecutionService> {
   const { writePath, pageTokens } = deps;
 
-  function apply(ctx: HandlerContext, changes: readonly Change[], failsAll?: (refused: LedgerError) => boolean) {
-    return writePath.apply(emOf(ctx), { caller: callerOf(ctx), requestId: requestIdOf(ctx) }, changes, failsAll);
+  function apply(
+    ctx: HandlerContext,
+    changes: readonly Change[],
+    failsAll?: (refused: LedgerError) => boolean,
+  ) {
+    return writePath.apply(
+      emOf(ctx),
+      { caller: callerOf(ctx), requestId: requestIdOf(ctx) },
+      changes,
+      failsAll,
+    );
   }
 
-  async function applyOne(ctx: HandlerContext, change: Change): Promise<{ record: TaskRecord; outcome: ChangeOutcome }> {
+  async function applyOne(
+    ctx: HandlerContext,
+    change: Change,
+  ): Promise<{ record: TaskRecord; outcome: ChangeOutcome }> {
     const [result] = await apply(ctx, [change]);
     if ("refused" in result!) {
       throw result.refused;
@@ -56,17 +75,19 @@ export function taskExecutionService(deps: {
       const parsed = requests.map(parseReport);
       const reports = parsed.filter((item): item is Report => !(item instanceof LedgerError));
       const applied = (reports.length > 0 ? await apply(ctx, reports) : []).values();
-      const results = parsed.map((item): MessageInitShape<typeof BatchCreateTaskExecutionsResponse_ResultSchema> => {
-        const result = item instanceof LedgerError ? { refused: item } : applied.next().value!;
-        if ("refused" in result) {
-          return { result: { case: "error", value: toItemStatus(result.refused, requestIdOf(ctx)) } };
-        }
-        const value = create(CreateTaskExecutionResponseSchema, {
-          taskExecution: withoutPayloads(result.record),
-          outcome: toPbOutcome(result.outcome),
-        });
-        return { result: { case: "response", value } };
-      });
+      const results = parsed.map(
+        (item): MessageInitShape<typeof BatchCreateTaskExecutionsResponse_ResultSchema> => {
+          const result = item instanceof LedgerError ? { refused: item } : applied.next().value!;
+          if ("refused" in result) {
+            return { result: { case: "error", value: toItemStatus(result.refused, requestIdOf(ctx)) } };
+          }
+          const value = create(CreateTaskExecutionResponseSchema, {
+            taskExecution: withoutPayloads(result.record),
+            outcome: toPbOutcome(result.outcome),
+          });
+          return { result: { case: "response", value } };
+        },
+      );
       return { results };
     },
 

@@ -1,9 +1,9 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampDate, timestampFromDate, type Timestamp } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
 import {
-  type TaskExecution,
   TaskExecution_Status as PbStatus,
+  type TaskExecution,
   TaskExecutionSchema,
 } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import type { CreateTaskExecutionRequest } from "../../gen/taskledger/v1/task_execution_service_pb.ts";

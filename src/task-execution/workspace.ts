@@ -1,7 +1,14 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { modifiedByOf } from "../auth/modified-by.ts";
 import { flowStatus, isEnded } from "../flow-execution/flow-status.ts";
-import { type Author, type Change, type PayloadField, payloadFields, type TagRow, type TaskRecord } from "./changes.ts";
+import {
+  type Author,
+  type Change,
+  type PayloadField,
+  payloadFields,
+  type TagRow,
+  type TaskRecord,
+} from "./changes.ts";
 import type { Decision } from "./decide.ts";
 import {
   type EventRow,
@@ -60,8 +67,19 @@ export class Workspace {
   ): Promise<Workspace> {
     const { organizationId } = author.caller;
     const { ids, keys } = lookupsOf(changes);
-    const runOfId = ids.length > 0 ? await findRunIds(em, organizationId, ids.map(({ id }) => id)) : new Map();
-    const runIds = new Set([...moreRunIds, ...runOfId.values(), ...keys.map(({ flowExecutionId }) => flowExecutionId)]);
+    const runOfId =
+      ids.length > 0
+        ? await findRunIds(
+            em,
+            organizationId,
+            ids.map(({ id }) => id),
+          )
+        : new Map();
+    const runIds = new Set([
+      ...moreRunIds,
+      ...runOfId.values(),
+      ...keys.map(({ flowExecutionId }) => flowExecutionId),
+    ]);
     const runs = runIds.size > 0 ? await lockRuns(em, organizationId, [...runIds]) : new Map();
     const work = new Workspace(em, author, now, runs);
     const known = keys.filter(({ flowExecutionId }) => runs.has(flowExecutionId));
@@ -137,7 +155,10 @@ export class Workspace {
     }
     const { organizationId, now } = this;
     const em = this.#em;
-    const moved = [...this.#moved.values()].map(({ flowExecutionId, taskName }) => ({ flowExecutionId, taskName }));
+    const moved = [...this.#moved.values()].map(({ flowExecutionId, taskName }) => ({
+      flowExecutionId,
+      taskName,
+    }));
     const dirty = [...this.#dirty.values()];
     if (moved.length > 0) await this.#count(moved, -1);
     const added = dirty.filter(({ isNew }) => isNew).map(({ record }) => record);

@@ -61,7 +61,12 @@ export class WritePath {
     });
   }
 
-  async #applyOne(em: EntityManager, work: Workspace, change: Change, suggest: Suggest): Promise<ChangeResult> {
+  async #applyOne(
+    em: EntityManager,
+    work: Workspace,
+    change: Change,
+    suggest: Suggest,
+  ): Promise<ChangeResult> {
     try {
       const record = work.find(change);
       if (record !== undefined) {

@@ -51,7 +51,11 @@ export interface EventRow {
 }
 
 /** Returns the runs of task executions by the ids of the latter. Ids that are not there are left out. */
-export async function findRunIds(em: EntityManager, organizationId: string, ids: string[]): Promise<Map<string, string>> {
+export async function findRunIds(
+  em: EntityManager,
+  organizationId: string,
+  ids: string[],
+): Promise<Map<string, string>> {
   const { rows } = await sql<{ id: string; flowExecutionId: string }>`
     select id, flow_execution_id as "flowExecutionId"
     from task_execution
@@ -66,7 +70,11 @@ export async function findRunIds(em: EntityManager, organizationId: string, ids:
  * Whoever changes a run or one of its tasks takes this lock first. So writers of one run come one after
  * the other, revisions have no gaps, two creates of one key cannot meet, and nobody waits in a circle.
  */
-export async function lockRuns(em: EntityManager, organizationId: string, ids: string[]): Promise<Map<string, RunRecord>> {
+export async function lockRuns(
+  em: EntityManager,
+  organizationId: string,
+  ids: string[],
+): Promise<Map<string, RunRecord>> {
   const { rows } = await sql<Record<string, never>>`
     select id, flow_id, flow_version, status, revision::text, total_tasks, queued_tasks, running_tasks,
       completed_tasks, failed_tasks, cancelled_tasks, stale_tasks, etag, modified_by, start_time, end_time,
@@ -119,7 +127,11 @@ const recordColumns = sql`
   ) as tags`;
 
 /** Returns the records with the given keys that are there. */
-export async function findByKeys(em: EntityManager, organizationId: string, keys: Lookup[]): Promise<TaskRecord[]> {
+export async function findByKeys(
+  em: EntityManager,
+  organizationId: string,
+  keys: Lookup[],
+): Promise<TaskRecord[]> {
   const parameter = JSON.stringify(keys.map(({ lengths, ...key }) => ({ ...key, ...lengths })));
   const { rows } = await sql<object>`
     select ${recordColumns}
@@ -204,7 +216,11 @@ export async function findTaskStatuses(
 }
 
 /** Stores new records. */
-export async function insertRecords(em: EntityManager, organizationId: string, records: TaskRecord[]): Promise<void> {
+export async function insertRecords(
+  em: EntityManager,
+  organizationId: string,
+  records: TaskRecord[],
+): Promise<void> {
   await sql`
     insert into task_execution (
       organization_id, id, flow_execution_id, flow_id, task_name, task_execution_idx, status, status_before_delete,
@@ -267,8 +283,15 @@ export async function updateRecords(
 }
 
 /** Stores changed runs. */
-export async function updateRuns(em: EntityManager, organizationId: string, runs: RunRecord[], now: Date): Promise<void> {
-  const parameter = JSON.stringify(runs.map((run) => ({ ...run, ...run.counts, revision: String(run.revision) })));
+export async function updateRuns(
+  em: EntityManager,
+  organizationId: string,
+  runs: RunRecord[],
+  now: Date,
+): Promise<void> {
+  const parameter = JSON.stringify(
+    runs.map((run) => ({ ...run, ...run.counts, revision: String(run.revision) })),
+  );
   await sql`
     update flow_execution as f
     set status = r.status, revision = r.revision, queued_tasks = r.queued, running_tasks = r.running,
@@ -287,7 +310,14 @@ export async function updateRuns(em: EntityManager, organizationId: string, runs
 /** Appends to the event log. */
 export async function insertEvents(
   em: EntityManager,
-  actor: { organizationId: string; subject: string; kind: string; keyName: string; requestId: string; time: Date },
+  actor: {
+    organizationId: string;
+    subject: string;
+    kind: string;
+    keyName: string;
+    requestId: string;
+    time: Date;
+  },
   events: EventRow[],
 ): Promise<void> {
   await sql`

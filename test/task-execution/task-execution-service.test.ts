@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { type Client, ConnectError } from "@connectrpc/connect";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { fromJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { type Client, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Conflict_Verdict as Verdict, ConflictSchema } from "../../gen/taskledger/v1/error_details_pb.ts";
+import { ConflictSchema, Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
 import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
 import { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import {
-  TaskExecutionService,
   TaskTagOperation_Action as Action,
   UpdateTaskTagsResponse_Result as TagResult,
+  TaskExecutionService,
 } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { View } from "../../gen/taskledger/v1/view_pb.ts";
 import { callerFrom, clientOf, nameIn, outcomeOf } from "../client.ts";
@@ -32,7 +32,10 @@ describe("TaskExecutionService", () => {
     ours = clientOf(TaskExecutionService, database, callerFrom(organizationId));
     theirs = clientOf(TaskExecutionService, database, callerFrom(other));
     const run = await givenRun(database.orm, other, ["task"]);
-    const created = await theirs.createTaskExecution({ ...keyIn(run.flowExecutionId), status: Status.RUNNING });
+    const created = await theirs.createTaskExecution({
+      ...keyIn(run.flowExecutionId),
+      status: Status.RUNNING,
+    });
     bystander = created.taskExecution!;
   });
   beforeEach(async () => {
@@ -44,10 +47,15 @@ describe("TaskExecutionService", () => {
     await database.close();
   });
 
-  const keyIn = (id: string, taskExecutionIdx = 0) => ({ flowExecutionId: id, taskName: "task", taskExecutionIdx });
+  const keyIn = (id: string, taskExecutionIdx = 0) => ({
+    flowExecutionId: id,
+    taskName: "task",
+    taskExecutionIdx,
+  });
   const report = (status: Status, more: object = {}) =>
     ours.createTaskExecution({ ...keyIn(flowExecutionId), status, ...more });
-  const get = async (id: string) => (await ours.getTaskExecution({ lookup: { case: "id", value: id } })).taskExecution!;
+  const get = async (id: string) =>
+    (await ours.getTaskExecution({ lookup: { case: "id", value: id } })).taskExecution!;
 
   /** Brings a new record into a status and returns its id. */
   async function given(status: Status | "deleted", more: object = {}): Promise<string> {
@@ -64,9 +72,27 @@ describe("TaskExecutionService", () => {
       // What a report of each status comes to, for a record that is in the status of the row.
       [Status.QUEUED]: ["UNCHANGED", "UPDATED", "ILLEGAL_TRANSITION", "ILLEGAL_TRANSITION", "UPDATED"],
       [Status.RUNNING]: ["ILLEGAL_TRANSITION", "UNCHANGED", "UPDATED", "UPDATED", "UPDATED"],
-      [Status.COMPLETED]: ["ILLEGAL_TRANSITION", "ILLEGAL_TRANSITION", "UNCHANGED", "ILLEGAL_TRANSITION", "ILLEGAL_TRANSITION"],
-      [Status.FAILED]: ["ILLEGAL_TRANSITION", "ILLEGAL_TRANSITION", "ILLEGAL_TRANSITION", "UNCHANGED", "ILLEGAL_TRANSITION"],
-      [Status.CANCELLED]: ["ILLEGAL_TRANSITION", "ILLEGAL_TRANSITION", "ILLEGAL_TRANSITION", "ILLEGAL_TRANSITION", "UNCHANGED"],
+      [Status.COMPLETED]: [
+        "ILLEGAL_TRANSITION",
+        "ILLEGAL_TRANSITION",
+        "UNCHANGED",
+        "ILLEGAL_TRANSITION",
+        "ILLEGAL_TRANSITION",
+      ],
+      [Status.FAILED]: [
+        "ILLEGAL_TRANSITION",
+        "ILLEGAL_TRANSITION",
+        "ILLEGAL_TRANSITION",
+        "UNCHANGED",
+        "ILLEGAL_TRANSITION",
+      ],
+      [Status.CANCELLED]: [
+        "ILLEGAL_TRANSITION",
+        "ILLEGAL_TRANSITION",
+        "ILLEGAL_TRANSITION",
+        "ILLEGAL_TRANSITION",
+        "UNCHANGED",
+      ],
       [Status.DELETED]: Array(5).fill("RECORD_DELETED"),
     };
     for (const [from, wants] of Object.entries(outcomes)) {
@@ -134,7 +160,9 @@ describe("TaskExecutionService", () => {
     });
 
     test("cuts an error that is too long, and records it", async () => {
-      const id = await given(Status.FAILED, { error: { message: "é".repeat(5000), type: "T\0\ud800", traceback: "" } });
+      const id = await given(Status.FAILED, {
+        error: { message: "é".repeat(5000), type: "T\0\ud800", traceback: "" },
+      });
       const { error } = await get(id);
       expect(Buffer.byteLength(error!.message)).toBeLessThanOrEqual(4096);
       expect(error!.message).toMatch(/^é+ … \[cut: 10000 bytes\]$/);
@@ -149,7 +177,9 @@ describe("TaskExecutionService", () => {
     test("refuses a run of another organization like one that does not exist", async () => {
       const foreign = theirs.createTaskExecution({ ...keyIn(flowExecutionId), status: Status.QUEUED });
       const random = theirs.createTaskExecution({ ...keyIn(randomUUID()), status: Status.QUEUED });
-      const [a, b] = await Promise.all([foreign, random].map((call) => call.catch((reason) => reason.message)));
+      const [a, b] = await Promise.all(
+        [foreign, random].map((call) => call.catch((reason) => reason.message)),
+      );
       expect(a).toBe(b);
       expect(await outcomeOf(foreign)).toBe("NOT_FOUND");
     });
@@ -263,7 +293,11 @@ describe("TaskExecutionService", () => {
       expect(basic.taskExecutions.map((record) => record.input)).toEqual(Array(5).fill(undefined));
       const full = await ours.listTaskExecutions({ flowExecutionId, view: View.FULL });
       expect(full.taskExecutions.map((record) => record.input)).toEqual(Array(3).fill(input));
-      const rest = await ours.listTaskExecutions({ flowExecutionId, view: View.FULL, pageToken: full.nextPageToken });
+      const rest = await ours.listTaskExecutions({
+        flowExecutionId,
+        view: View.FULL,
+        pageToken: full.nextPageToken,
+      });
       expect([rest.taskExecutions.length, rest.nextPageToken]).toEqual([2, ""]);
     });
 
@@ -273,7 +307,9 @@ describe("TaskExecutionService", () => {
       const { nextPageToken: pageToken } = await ours.listTaskExecutions({ flowExecutionId, pageSize: 1 });
       expect(await outcomeOf(ours.listTaskExecutions({ flowExecutionId, pageToken }))).toBe("ok");
       expect(await outcomeOf(ours.listTaskExecutions({ pageToken }))).toBe("PAGE_TOKEN_INVALID");
-      expect(await outcomeOf(theirs.listTaskExecutions({ flowExecutionId, pageToken }))).toBe("PAGE_TOKEN_INVALID");
+      expect(await outcomeOf(theirs.listTaskExecutions({ flowExecutionId, pageToken }))).toBe(
+        "PAGE_TOKEN_INVALID",
+      );
     });
   });
 
@@ -305,15 +341,21 @@ describe("TaskExecutionService", () => {
         const id = await given(status);
         const { etag } = await get(id);
         const content = { input: value(1), output: value(1), error: { message: "m" } };
-        expect(await outcomeOf(ours.updateTaskExecution({ id, etag, updateMask: { paths: [path] }, ...content }))).toBe(want);
+        expect(
+          await outcomeOf(ours.updateTaskExecution({ id, etag, updateMask: { paths: [path] }, ...content })),
+        ).toBe(want);
       });
     }
 
     test("refuses an empty mask and a missing etag", async () => {
       const id = await given(Status.QUEUED);
-      expect(await outcomeOf(ours.updateTaskExecution({ id, etag: "1", updateMask: { paths: [] } }))).toBe("VALIDATION_FAILED");
+      expect(await outcomeOf(ours.updateTaskExecution({ id, etag: "1", updateMask: { paths: [] } }))).toBe(
+        "VALIDATION_FAILED",
+      );
       expect(await outcomeOf(ours.updateTaskExecution({ id, etag: "1" }))).toBe("VALIDATION_FAILED");
-      expect(await outcomeOf(ours.updateTaskExecution({ id, updateMask: { paths: ["input"] } }))).toBe("VALIDATION_FAILED");
+      expect(await outcomeOf(ours.updateTaskExecution({ id, updateMask: { paths: ["input"] } }))).toBe(
+        "VALIDATION_FAILED",
+      );
     });
   });
 

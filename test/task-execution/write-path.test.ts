@@ -1,5 +1,6 @@
 import type { MikroORM } from "@mikro-orm/postgresql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Caller } from "../../src/auth/caller.ts";
 import { createIdMaker } from "../../src/db/new-id.ts";
 import { forOrganization } from "../../src/db/organization.ts";
 import { FlowExecution } from "../../src/flow-execution/flow-execution.entity.ts";
@@ -7,7 +8,6 @@ import type { Change, ChangeResult, Report } from "../../src/task-execution/chan
 import { Event } from "../../src/task-execution/event.entity.ts";
 import { TaskExecution } from "../../src/task-execution/task-execution.entity.ts";
 import { WritePath } from "../../src/task-execution/write-path.ts";
-import type { Caller } from "../../src/auth/caller.ts";
 import { givenOrganization, openDatabase, type TestDatabase } from "../database.ts";
 import { givenRun } from "../runs.ts";
 
@@ -24,7 +24,20 @@ describe("the write path", () => {
   afterAll(() => database.close());
 
   const apply = (...changes: Change[]) =>
-    writePath.apply(forOrganization(orm, ours), { caller: { organizationId: ours, subject: "s", kind: "worker", role: "admin", keyName: "k" } satisfies Caller, requestId: "r" }, changes);
+    writePath.apply(
+      forOrganization(orm, ours),
+      {
+        caller: {
+          organizationId: ours,
+          subject: "s",
+          kind: "worker",
+          role: "admin",
+          keyName: "k",
+        } satisfies Caller,
+        requestId: "r",
+      },
+      changes,
+    );
 
   test("decides a key that comes more than once in a batch in order", async () => {
     const { flowExecutionId } = await givenRun(orm, ours, ["a"]);
@@ -47,7 +60,11 @@ describe("the write path", () => {
       "unchanged",
     ]);
     const em = forOrganization(orm, ours);
-    const [record, ...others] = await em.find(TaskExecution, { flowExecutionId }, { populate: ["input", "output"] });
+    const [record, ...others] = await em.find(
+      TaskExecution,
+      { flowExecutionId },
+      { populate: ["input", "output"] },
+    );
     expect(others).toEqual([]);
     expect(record).toMatchObject({ status: "completed", input: "1", output: "2", etag: 3, payloadBytes: 2 });
   });
@@ -70,14 +87,25 @@ describe("the write path", () => {
     await Promise.all(
       tasks.map(async (taskName) => {
         await apply(report(flowExecutionId, "queued", { taskName }));
-        await apply(report(flowExecutionId, "running", { taskName }), report(flowExecutionId, "failed", { taskName }));
+        await apply(
+          report(flowExecutionId, "running", { taskName }),
+          report(flowExecutionId, "failed", { taskName }),
+        );
       }),
     );
     const em = forOrganization(orm, ours);
     const events = await em.find(Event, { flowExecutionId }, { orderBy: { revision: "asc" } });
-    expect(events.map(({ revision }) => Number(revision))).toEqual(Array.from({ length: 120 }, (_, i) => i + 1));
+    expect(events.map(({ revision }) => Number(revision))).toEqual(
+      Array.from({ length: 120 }, (_, i) => i + 1),
+    );
     const run = await em.findOneOrFail(FlowExecution, { id: flowExecutionId });
-    expect(run).toMatchObject({ status: "failed", failedTasks: 40, queuedTasks: 0, runningTasks: 0, revision: 120n });
+    expect(run).toMatchObject({
+      status: "failed",
+      failedTasks: 40,
+      queuedTasks: 0,
+      runningTasks: 0,
+      revision: 120n,
+    });
   });
 
   test("counts of each task the newest record that is not deleted", async () => {
@@ -109,7 +137,15 @@ describe("the write path", () => {
 });
 
 function report(flowExecutionId: string, status: Report["status"], more: Partial<Report> = {}): Report {
-  return { type: "report", flowExecutionId, taskName: "a", taskExecutionIdx: 0, status, payloads: {}, ...more };
+  return {
+    type: "report",
+    flowExecutionId,
+    taskName: "a",
+    taskExecutionIdx: 0,
+    status,
+    payloads: {},
+    ...more,
+  };
 }
 
 function outcomeOf(result: ChangeResult): string {
