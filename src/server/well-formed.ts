@@ -67,9 +67,16 @@ function toFieldName(property: string): string {
   return property.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
+/** Requests with a flow definition, whose problems are told with line and column instead. */
+const definitionRequests = new Set([
+  "taskledger.v1.CreateFlowRequest",
+  "taskledger.v1.UpdateFlowRequest",
+  "taskledger.v1.ValidateFlowRequest",
+]);
+
 /** Refuses requests with texts that cannot be stored. It stands beside validation, which does not look at this. */
 export const wellFormedInterceptor: Interceptor = (next) => (req) => {
-  if (!req.stream) {
+  if (!req.stream && !definitionRequests.has(req.method.input.typeName)) {
     const error = findIllFormedText(req.message);
     if (error !== undefined) {
       throw error;

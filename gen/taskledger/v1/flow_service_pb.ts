@@ -45,7 +45,7 @@ export const CreateFlowRequestSchema: GenMessage<CreateFlowRequest> = /*@__PURE_
  */
 export type CreateFlowResponse = Message<"taskledger.v1.CreateFlowResponse"> & {
   /**
-   * The flow in version 1.
+   * The flow in its newest version.
    *
    * @generated from field: taskledger.v1.Flow flow = 1;
    */
