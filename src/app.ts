@@ -2,10 +2,13 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { createValidateInterceptor } from "@connectrpc/validate";
 import type { MikroORM } from "@mikro-orm/postgresql";
 import type { Logger } from "pino";
+import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection as ServerReflectionV1 } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionV1Alpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { ApiKeyService } from "../gen/taskledger/v1/api_key_service_pb.ts";
+import { file_taskledger_v1_error_details } from "../gen/taskledger/v1/error_details_pb.ts";
+import { file_taskledger_v1_error_reason } from "../gen/taskledger/v1/error_reason_pb.ts";
 import { FlowExecutionService } from "../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { FlowService } from "../gen/taskledger/v1/flow_service_pb.ts";
 import { OrganizationService } from "../gen/taskledger/v1/organization_service_pb.ts";
@@ -58,6 +61,13 @@ export const services = [
   ApiKeyService,
 ] as const;
 
+/** What the details of errors are made of, so that grpcurl can print them. */
+const errorDetails = [
+  file_google_rpc_error_details,
+  file_taskledger_v1_error_details,
+  file_taskledger_v1_error_reason,
+];
+
 /** Builds every service and every interceptor. Listens to nothing. */
 export function createApp(options: AppOptions): App {
   const { orm, authenticate, log, readiness, now = () => new Date(), limits = defaultLimits } = options;
@@ -82,7 +92,7 @@ export function createApp(options: AppOptions): App {
       router.service(OrganizationService, organizationService(deps));
       router.service(ApiKeyService, apiKeyService(deps));
       addHealth(router, services, readiness);
-      addReflection(router, [...services, Health, ServerReflectionV1, ServerReflectionV1Alpha]);
+      addReflection(router, [...services, Health, ServerReflectionV1, ServerReflectionV1Alpha], errorDetails);
     },
   };
 }

@@ -1,14 +1,8 @@
-import {
-  createRegistry,
-  type DescFile,
-  type DescMessage,
-  type DescService,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { createRegistry, type DescFile, type DescMessage, toBinary } from "@bufbuild/protobuf";
 import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 
-/** Finds the files that define services and all they use. */
+/** Finds the files that define services, messages, and all they use. */
 export interface DescriptorIndex {
   fileByName(name: string): DescFile | undefined;
   /** Finds the file that defines a message, enum, enum value, field, oneof, extension, service or method. */
@@ -18,12 +12,12 @@ export interface DescriptorIndex {
   extensionNumbers(extendee: string): number[] | undefined;
 }
 
-/** Indexes the files of the services and everything they import. */
-export function createDescriptorIndex(services: readonly DescService[]): DescriptorIndex {
+/** Indexes files and everything they import. */
+export function createDescriptorIndex(roots: readonly DescFile[]): DescriptorIndex {
   const files = new Map<string, DescFile>();
   const symbols = new Map<string, DescFile>();
-  for (const { file } of services) {
-    for (const each of withImports(file)) {
+  for (const root of roots) {
+    for (const each of withImports(root)) {
       files.set(each.proto.name, each);
     }
   }

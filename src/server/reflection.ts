@@ -12,10 +12,15 @@ const readMaxBytes = 4096;
  *
  * The two versions differ in nothing but their name; many clients still ask the older one first.
  *
+ * @param details the files of messages that no service names but errors carry
  * @see https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
  */
-export function addReflection(router: ConnectRouter, services: readonly DescService[]): void {
-  const index = createDescriptorIndex(services);
+export function addReflection(
+  router: ConnectRouter,
+  services: readonly DescService[],
+  details: readonly DescFile[] = [],
+): void {
+  const index = createDescriptorIndex([...services.map(({ file }) => file), ...details]);
   const names = services.map(({ typeName }) => ({ name: typeName }));
 
   async function* serverReflectionInfo<R extends Request>(requests: AsyncIterable<R>) {

@@ -2,6 +2,7 @@ import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
 import { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import type { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { nameIn } from "../client.ts";
 
 /** What came of creates of one key at once. */
 export interface RaceResult {
@@ -28,7 +29,7 @@ export async function raceCreates(
         const request = { flowExecutionId, taskName: "task", status: Status.RUNNING };
         const { taskExecution, outcome } = await client.createTaskExecution(request);
         ids.add(taskExecution!.id);
-        count(Outcome[outcome]!);
+        count(nameIn(Outcome, outcome)!);
       } catch (error) {
         count(Code[ConnectError.from(error).code]!);
       }
