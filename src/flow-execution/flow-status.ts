@@ -27,7 +27,7 @@ export function flowStatus({ counts, totalTasks, startTime, cancelTime, deleteTi
   const open = counts.queued + counts.running;
   if (open === 0 && counts.failed > 0) return "failed";
   if (open > 0 || ended < totalTasks) {
-    return startTime === null && ended === 0 && counts.running === 0 ? "queued" : "running";
+    return startTime === null && counts.running === 0 && ended === counts.cancelled ? "queued" : "running";
   }
   if (counts.cancelled > 0) return "cancelled";
   return counts.stale > 0 ? "stale" : "completed";

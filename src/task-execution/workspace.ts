@@ -14,6 +14,7 @@ import {
   type EventRow,
   findByIds,
   findByKeys,
+  findLastEnd,
   findRunIds,
   findTaskStatuses,
   insertEvents,
@@ -170,7 +171,7 @@ export class Workspace {
     const runIds = new Set(this.#events.map(({ flowExecutionId }) => flowExecutionId));
     const runs = [...runIds].map((id) => this.#runs.get(id)!);
     for (const run of runs) {
-      this.#settle(run);
+      await this.#settle(run);
     }
     await updateRuns(em, organizationId, runs, now);
     const { subject, kind, keyName } = this.author.caller;
@@ -185,13 +186,22 @@ export class Workspace {
     }
   }
 
-  #settle(run: RunRecord): void {
-    const { counts } = run;
-    const started = counts.running + counts.completed + counts.failed + counts.stale > 0;
-    run.startTime ??= started ? this.now : null;
+  /** Gives a run the status and times that follow from its tasks. */
+  async #settle(run: RunRecord): Promise<void> {
+    for (const { record } of this.#dirty.values()) {
+      if (record.flowExecutionId === run.id && record.startTime !== null) {
+        run.startTime =
+          run.startTime === null || record.startTime < run.startTime ? record.startTime : run.startTime;
+      }
+    }
     run.status = flowStatus(run);
-    if (run.status !== "deleted") {
-      run.endTime = isEnded(run.status) ? (run.endTime ?? this.now) : null;
+    if (run.status === "deleted") {
+      return;
+    }
+    if (!isEnded(run.status)) {
+      run.endTime = null;
+    } else if (run.endTime === null) {
+      run.endTime = run.cancelTime ?? (await findLastEnd(this.#em, this.organizationId, run.id)) ?? this.now;
     }
   }
 

@@ -215,6 +215,20 @@ export async function findTaskStatuses(
   return rows;
 }
 
+/** Returns when the last task of a run ended. */
+export async function findLastEnd(
+  em: EntityManager,
+  organizationId: string,
+  runId: string,
+): Promise<Date | null> {
+  const { rows } = await sql<{ last: string | null }>`
+    select max(end_time) as last
+    from task_execution
+    where organization_id = ${organizationId} and flow_execution_id = ${runId}::uuid and status <> 'deleted'
+  `.execute(em.getKysely());
+  return toDate(rows[0]?.last ?? null);
+}
+
 /** Stores new records. */
 export async function insertRecords(
   em: EntityManager,

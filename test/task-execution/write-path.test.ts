@@ -125,13 +125,15 @@ describe("the write path", () => {
     expect(await status()).toBe("completed");
   });
 
-  test("sets all times of a task from the reports", async () => {
+  test("sets the times of a task and of its run from the reports", async () => {
     const { flowExecutionId } = await givenRun(orm, ours, ["a"]);
     const startTime = new Date("2026-01-01T00:00:00.123Z");
     const endTime = new Date("2026-01-01T01:00:00Z");
     await apply(report(flowExecutionId, "running", { startTime }));
     await apply(report(flowExecutionId, "completed", { endTime }));
     const [result] = await apply(report(flowExecutionId, "completed", { startTime, endTime }));
+    const run = await forOrganization(orm, ours).findOneOrFail(FlowExecution, { id: flowExecutionId });
+    expect(run).toMatchObject({ status: "completed", startTime, endTime });
     expect(result).toMatchObject({ outcome: "unchanged", record: { startTime, endTime } });
   });
 });

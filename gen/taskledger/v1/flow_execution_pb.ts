@@ -105,14 +105,14 @@ export type FlowExecution = Message<"taskledger.v1.FlowExecution"> & {
   updateTime?: Timestamp | undefined;
 
   /**
-   * When the first task was started. Not set before.
+   * When the first task started. Not set before.
    *
    * @generated from field: google.protobuf.Timestamp start_time = 13;
    */
   startTime?: Timestamp | undefined;
 
   /**
-   * When the run ended. Not set before.
+   * When the last task ended, or the run was cancelled. Not set before.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 14;
    */

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { chooseAccount } from "../../../src/db/embedded/account.ts";
@@ -133,7 +133,7 @@ it("takes another port if the first was taken between picking it and using it", 
 
   const binaries = await locateBinaries();
   const clusterDir = join(dataDir, "cluster");
-  const account = await chooseAccount(clusterDir, [dataDir]);
+  const account = await chooseAccount(clusterDir, [dataDir, dirname(binaries.postgres)]);
   const place = { clusterDir, logFile: join(dataDir, "postgres.log"), binaries, account, fsync: false };
   const ports = [busy, free];
   const server = await startServer(place, async () => ports.shift() ?? 0);
