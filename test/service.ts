@@ -82,7 +82,8 @@ function environmentOf(databaseUrl: string, env: Readonly<Record<string, string>
   return { PORT: "0", DATABASE_URL: databaseUrl, TASKLEDGER_BOOTSTRAP_KEY: bootstrapKey, ...env };
 }
 
-function serviceAt(port: number): TestService {
+/** Returns a service that serves at a port, with a connection of its own. */
+export function serviceAt(port: number): TestService {
   const origin = `http://127.0.0.1:${port}`;
   const transport = createGrpcTransport({ baseUrl: origin, interceptors: [signIn()] });
   return { port, origin, transport, client: (service) => createClient(service, transport) };

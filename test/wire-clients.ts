@@ -100,7 +100,7 @@ function overGet(service: TestService): WireClient {
 
 function overGrpcJs(client: GrpcClient): WireClient {
   return (method, request) =>
-    new Promise((resolve) => {
+    new Promise((resolve, reject) => {
       const metadata = new Metadata();
       metadata.set("authorization", `Bearer ${bootstrapKey}`);
       client.makeUnaryRequest(
@@ -109,7 +109,13 @@ function overGrpcJs(client: GrpcClient): WireClient {
         (bytes) => toJson(method.output, fromBinary(method.output, bytes)),
         request,
         metadata,
-        (error, message) => resolve(error ? fromServiceError(error) : { message: message! }),
+        (error, message) => {
+          try {
+            resolve(error ? fromServiceError(error) : { message: message! });
+          } catch (thrown) {
+            reject(thrown);
+          }
+        },
       );
     });
 }

@@ -44,7 +44,10 @@ export async function openOrm(url: string, limits: DatabaseLimits, log: Logger):
       `-c lock_timeout=${limits.lockTimeoutMs}`,
       `-c idle_in_transaction_session_timeout=${limits.idleInTransactionTimeoutMs}`,
     ].join(" "),
-    onPoolCreated: discardUnfinished,
+    onPoolCreated(pool) {
+      discardUnfinished(pool);
+      releaseLost(pool);
+    },
   };
   return MikroORM.init({
     clientUrl: url,
@@ -74,5 +77,28 @@ function discardUnfinished(pool: Pool): void {
       // Ending it here, before the pool looks, makes the pool drop it.
       (client as unknown as { end(): Promise<void> }).end().catch(() => {});
     }
+  });
+}
+
+/**
+ * Gives a connection back to the pool whose rollback fails, to be dropped.
+ *
+ * Kysely gives back the connection of a transaction only after a rollback that succeeded. On a connection that is
+ * lost none does, so that each loss would cost the pool a place for good.
+ */
+function releaseLost(pool: Pool): void {
+  pool.on("connect", (client) => {
+    const lent = client as unknown as {
+      query(...args: unknown[]): unknown;
+      release(error: Error): void;
+    };
+    const query = lent.query.bind(lent);
+    lent.query = (...args) => {
+      const result = query(...args);
+      if (args[0] === "rollback" && result instanceof Promise) {
+        result.catch((error: Error) => lent.release(error));
+      }
+      return result;
+    };
   });
 }

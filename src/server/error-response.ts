@@ -34,11 +34,11 @@ export function toErrorResponse(
   switch (protocolOf(contentType)) {
     case "grpc": {
       const header = new Headers({ "content-type": "application/grpc" });
-      return { status: 200, header, trailer: setTrailerStatus(new Headers(), error) };
+      return { status: 200, header, trailer: setGrpcStatus(new Headers(), error) };
     }
     case "grpc-web": {
       const header = new Headers({ "content-type": "application/grpc-web+proto" });
-      const trailer = setTrailerStatus(new Headers(), error);
+      const trailer = setGrpcStatus(new Headers(), error);
       return { status: 200, header, body: createAsyncIterable([encodeWebTrailer(trailer)]) };
     }
     case "connect": {
@@ -50,6 +50,19 @@ export function toErrorResponse(
       return { status, header, body: createAsyncIterable([body]) };
     }
   }
+}
+
+/**
+ * Sets the status of a failed call in the trailers of gRPC, and returns these.
+ *
+ * Connect escapes every reserved character of the message, which the protocol allows. But grpc-js reads it with
+ * decodeURI, which leaves those as they are: its users would read `task%2F0`. So no more than needs be is escaped.
+ */
+export function setGrpcStatus(trailer: Headers, error: ConnectError): Headers {
+  setTrailerStatus(trailer, error);
+  const message = error.rawMessage.replace(/[^\x20-\x24\x26-\x7e]+|^ +| +$/g, encodeURIComponent);
+  trailer.set("grpc-message", message);
+  return trailer;
 }
 
 /** Returns the last envelope of a gRPC-Web response. */

@@ -13,9 +13,9 @@ import {
   errorFromJsonBytes,
   errorToJsonBytes,
 } from "@connectrpc/connect/protocol-connect";
-import { findTrailerError, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
 import { trailerFlag, trailerParse } from "@connectrpc/connect/protocol-grpc-web";
-import { encodeEndOfStream, encodeWebTrailer } from "./error-response.ts";
+import { encodeEndOfStream, encodeWebTrailer, setGrpcStatus } from "./error-response.ts";
 import { isConnectStream, protocolOf } from "./protocol.ts";
 
 /** Returns what is to be sent for an error: the same object if it is right as it is. */
@@ -66,11 +66,10 @@ async function* reshapeTrailers(
 
 function reshapeTrailer(trailer: Headers, reshape: Reshape): boolean {
   const error = findTrailerError(trailer);
-  const shaped = error && reshape(error);
-  if (shaped === undefined || shaped === error) {
+  if (error === undefined) {
     return false;
   }
-  setTrailerStatus(trailer, shaped);
+  setGrpcStatus(trailer, reshape(error));
   return true;
 }
 

@@ -1,0 +1,198 @@
+import { randomUUID } from "node:crypto";
+import {
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ApiKey_Kind as Kind, ApiKey_Role as Role } from "../gen/taskledger/v1/api_key_pb.ts";
+import { ApiKeyService } from "../gen/taskledger/v1/api_key_service_pb.ts";
+import { TaskExecution_Status as Status } from "../gen/taskledger/v1/task_execution_pb.ts";
+import {
+  TaskTagOperation_Action as Action,
+  TaskExecutionService,
+} from "../gen/taskledger/v1/task_execution_service_pb.ts";
+import { services } from "../src/app.ts";
+import { callerFrom, clientOf } from "./client.ts";
+import { asSuperuser, givenOrganization, openDatabase, type TestDatabase } from "./database.ts";
+import { givenRun } from "./runs.ts";
+
+/** What one organization has: an id of each kind. */
+interface Ids {
+  readonly task: string;
+  readonly run: string;
+  readonly flow: string;
+  readonly key: string;
+}
+
+/** A request with an id in the field of the case, and of which kind that id is. */
+type Case = readonly [kind: keyof Ids, request: (id: string) => object];
+
+const report = { taskName: "task", taskExecutionIdx: 7, status: Status.QUEUED };
+const definition = "name: x\ntasks:\n- name: task\n";
+
+/** One case for each field of each request that names something by its id. */
+const cases: Record<string, Case> = {
+  "CreateTaskExecution flow_execution_id": ["run", (id) => ({ ...report, flowExecutionId: id })],
+  "BatchCreateTaskExecutions requests.flow_execution_id": [
+    "run",
+    (id) => ({ requests: [{ ...report, flowExecutionId: id }] }),
+  ],
+  "GetTaskExecution id": ["task", (id) => ({ lookup: { case: "id", value: id } })],
+  "GetTaskExecution key.flow_execution_id": [
+    "run",
+    (id) => ({ lookup: { case: "key", value: { flowExecutionId: id, taskName: "task" } } }),
+  ],
+  "ListTaskExecutions flow_execution_id": ["run", (id) => ({ flowExecutionId: id })],
+  "ListTaskExecutions flow_id": ["flow", (id) => ({ flowId: id })],
+  "UpdateTaskExecution id": ["task", (id) => ({ id, etag: "1", updateMask: { paths: ["input"] } })],
+  "CancelTaskExecution id": ["task", (id) => ({ id })],
+  "DeleteTaskExecution id": ["task", (id) => ({ id })],
+  "UndeleteTaskExecution id": ["task", (id) => ({ id })],
+  "UpdateTaskTags operations.id": ["task", (id) => ({ operations: [{ action: Action.ADD, id, tag: "t" }] })],
+  "ListTaskExecutionEvents id": ["task", (id) => ({ id })],
+  "UpdateFlow id": ["flow", (id) => ({ id, etag: "1", definition })],
+  "GetFlow id": ["flow", (id) => ({ lookup: { case: "id", value: id } })],
+  "ListFlowVersions id": ["flow", (id) => ({ id })],
+  "DeleteFlow id": ["flow", (id) => ({ id })],
+  "CreateFlowExecution flow_id": ["flow", (id) => ({ flowId: id, requestId: "matrix", dispatch: 1 })],
+  "GetFlowExecution id": ["run", (id) => ({ id })],
+  "ListFlowExecutions flow_id": ["flow", (id) => ({ flowId: id })],
+  "CancelFlowExecution id": ["run", (id) => ({ id })],
+  "DeleteFlowExecution id": ["run", (id) => ({ id })],
+  "UndeleteFlowExecution id": ["run", (id) => ({ id })],
+  "RotateApiKey id": ["key", (id) => ({ id, requestId: "matrix" })],
+  "RevokeApiKey id": ["key", (id) => ({ id })],
+};
+
+const methods: [DescService, DescMethod][] = services.flatMap((service) =>
+  service.methods.map((method): [DescService, DescMethod] => [service, method]),
+);
+const fields = methods.flatMap(([service, method]) =>
+  idFieldsOf(method.input).map((field) => ({ service, method, name: `${method.name} ${field}` })),
+);
+
+describe("every id in every request", () => {
+  let database: TestDatabase;
+  let ours: string;
+  let ourIds: Ids;
+  let theirIds: Ids;
+  let theirOrganization: string;
+  let before: string;
+
+  beforeAll(async () => {
+    database = await openDatabase();
+    ours = await givenOrganization(database.orm);
+    theirOrganization = await givenOrganization(database.orm);
+    ourIds = await givenIds(ours);
+    theirIds = await givenIds(theirOrganization);
+    before = await dump(theirOrganization);
+  });
+  afterAll(() => database.close());
+
+  test("has a case, and there is no case without its field", () => {
+    expect(fields.map(({ name }) => name).sort()).toEqual(Object.keys(cases).sort());
+  });
+
+  for (const { service, method, name } of fields) {
+    test(`${name}: another organization's is answered like one that was never given out`, async () => {
+      const [kind, request] = cases[name]!;
+      const foreign = await answerTo(service, method, request(theirIds[kind]));
+      const random = await answerTo(service, method, request(randomUUID()));
+      expect(foreign).toBe(random);
+    });
+  }
+
+  test("of one's own is answered otherwise", async () => {
+    // Last the cases that delete and revoke, so that the others find what they ask for.
+    for (const { service, method, name } of fields.sort((a, b) => harmOf(a.name) - harmOf(b.name))) {
+      const [kind, request] = cases[name]!;
+      const own = await answerTo(service, method, request(ourIds[kind]));
+      expect(own, name).not.toBe(await answerTo(service, method, request(randomUUID())));
+    }
+  });
+
+  test("of another organization leaves its rows as they were", async () => {
+    expect(await dump(theirOrganization)).toBe(before);
+  });
+
+  async function givenIds(organizationId: string): Promise<Ids> {
+    const caller = callerFrom(organizationId);
+    const { flowId, flowExecutionId } = await givenRun(database.orm, organizationId, ["task"]);
+    const tasks = clientOf(TaskExecutionService, database, caller);
+    const { taskExecution } = await tasks.createTaskExecution({
+      flowExecutionId,
+      taskName: "task",
+      status: Status.QUEUED,
+    });
+    const keys = clientOf(ApiKeyService, database, caller);
+    await keys.createApiKey({ name: "a", kind: Kind.WORKER, role: Role.ADMIN, requestId: "0" });
+    const { apiKey } = await keys.createApiKey({
+      name: "k",
+      kind: Kind.WORKER,
+      role: Role.VIEWER,
+      requestId: "1",
+    });
+    return { task: taskExecution!.id, run: flowExecutionId, flow: flowId, key: apiKey!.id };
+  }
+
+  /** Sends a request as our administrator and returns all that we learn from the answer, but for the request's id. */
+  async function answerTo(service: DescService, method: DescMethod, request: object): Promise<string> {
+    const client = clientOf(service, database, callerFrom(ours)) as Record<
+      string,
+      (request: object) => Promise<Message>
+    >;
+    try {
+      const response = await client[method.localName]!(request);
+      return Buffer.from(toBinary(method.output, response)).toString("latin1").replaceAll(requestId, "");
+    } catch (reason) {
+      const { code, rawMessage, details, metadata } = ConnectError.from(reason);
+      const bytes = details.map((detail) =>
+        "type" in detail ? [detail.type, Buffer.from(detail.value).toString("latin1")] : [],
+      );
+      const headers = [...metadata].filter(([name]) => name !== "x-request-id");
+      return JSON.stringify([Code[code], rawMessage, bytes, headers]).replaceAll(requestId, "");
+    }
+  }
+
+  async function dump(organizationId: string): Promise<string> {
+    const tables = [
+      "api_key",
+      "flow",
+      "flow_version",
+      "flow_execution",
+      "task_execution",
+      "event",
+      "task_tag",
+    ];
+    const rows = tables.map((table) =>
+      asSuperuser(
+        database.superuserUrl,
+        `select t::text from ${table} as t where organization_id = $1 order by 1`,
+        [organizationId],
+      ),
+    );
+    return JSON.stringify(await Promise.all(rows));
+  }
+});
+
+/** A UUID in the answer's bytes that differs from call to call by right. */
+const requestId = /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+
+/** Returns the paths of the fields that hold ids, in a message and the messages in it. */
+function idFieldsOf(message: DescMessage): string[] {
+  return message.fields.flatMap((field) => {
+    const inner = field.message?.typeName.startsWith("taskledger.") ? field.message : undefined;
+    if (inner !== undefined) {
+      return idFieldsOf(inner).map((path) => `${field.name}.${path}`);
+    }
+    return /^(id|.*_id)$/.test(field.name) && field.name !== "request_id" ? [field.name] : [];
+  });
+}
+
+function harmOf(name: string): number {
+  return /^(Cancel|Delete|Undelete|Revoke)/.test(name) ? 1 : 0;
+}
