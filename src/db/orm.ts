@@ -1,5 +1,5 @@
 import { MikroORM } from "@mikro-orm/postgresql";
-import type { Pool, PoolConfig } from "pg";
+import { Client, type Pool, type PoolConfig } from "pg";
 import type { Logger } from "pino";
 import { ApiKey } from "../api-key/api-key.entity.ts";
 import { Flow } from "../flow/flow.entity.ts";
@@ -92,9 +92,8 @@ function releaseLost(pool: Pool): void {
       query(...args: unknown[]): unknown;
       release(error: Error): void;
     };
-    const query = lent.query.bind(lent);
     lent.query = (...args) => {
-      const result = query(...args);
+      const result = Client.prototype.query.apply(client, args as never) as unknown;
       if (args[0] === "rollback" && result instanceof Promise) {
         result.catch((error: Error) => lent.release(error));
       }
