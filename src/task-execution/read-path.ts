@@ -103,10 +103,10 @@ function conditions(
   }
   if (!filter.showDeleted) {
     parts.push(sql`t.status <> 'deleted'`);
-    // A deleted run hides its records without touching them.
-    parts.push(sql`not exists (
-      select from flow_execution as f
-      where f.organization_id = ${organizationId} and f.id = t.flow_execution_id and f.status = 'deleted'
+    // A deleted run hides its records without touching them. `not in` is computed once and hashed; `not exists`
+    // would be planned as a join of which the planner expects one row, and so reads the whole table.
+    parts.push(sql`t.flow_execution_id not in (
+      select f.id from flow_execution as f where f.organization_id = ${organizationId} and f.status = 'deleted'
     )`);
   }
   return sql.join(parts, sql` and `);
