@@ -20,6 +20,8 @@ try {
     }
     draining = true;
     log.info({ signal }, "draining");
+    // Whatever hangs, we are gone in time.
+    setTimeout(() => process.exit(1), (config.drainSeconds + 3) * 1000).unref();
     service.drain().then(
       () => process.exit(0),
       (error) => {

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createApp } from "./app.ts";
 import { createAuthenticate } from "./auth/authenticate.ts";
@@ -29,6 +30,9 @@ export interface Service {
 /** How long load balancers take to notice that a server is not ready. On one's own machine there is none. */
 const settleMs = 500;
 
+/** How long the last connections to the database may take to close when no call is in flight any more. */
+const closeTimeoutMs = 2000;
+
 /**
  * Starts the service: the database, if it is the embedded one, then its checks, then the listener.
  *
@@ -45,7 +49,8 @@ export async function startService(config: Config, log: Logger): Promise<Service
     const url = config.databaseUrl ?? (await startOwnDatabase(config, closers));
     await checkDatabase(url);
     const orm = await openOrm(url, { ...defaultDatabaseLimits, pool: config.databasePool }, log);
-    closers.push(() => orm.close(true));
+    // A connection that the network swallowed is never given back; nobody waits for it here.
+    closers.push(() => Promise.race([orm.close(true), sleep(closeTimeoutMs, undefined, { ref: false })]));
     const now = () => new Date();
     const { secret } = await bootstrap({
       orm,
