@@ -13,6 +13,7 @@ import { FlowExecutionService } from "../gen/taskledger/v1/flow_execution_servic
 import { FlowService } from "../gen/taskledger/v1/flow_service_pb.ts";
 import { OrganizationService } from "../gen/taskledger/v1/organization_service_pb.ts";
 import { TaskExecutionService } from "../gen/taskledger/v1/task_execution_service_pb.ts";
+import { WorkerService } from "../gen/taskledger/v1/worker_service_pb.ts";
 import { apiKeyService } from "./api-key/api-key-service.ts";
 import { type Authenticate, createAuthenticationInterceptor } from "./auth/authentication-interceptor.ts";
 import { authorizationInterceptor } from "./auth/authorization-interceptor.ts";
@@ -20,6 +21,10 @@ import { createOrganizationInterceptor } from "./db/em.ts";
 import { createIdMaker } from "./db/new-id.ts";
 import { defaultDatabaseLimits } from "./db/orm.ts";
 import { toLedgerError } from "./db/sql-state.ts";
+import { Doorbell, type Ready, type TellOthers } from "./dispatch/doorbell.ts";
+import { WaitingRoom } from "./dispatch/waiting-room.ts";
+import { workerService } from "./dispatch/worker-service.ts";
+import { FlowPlans } from "./flow/flow-plan.ts";
 import { flowService } from "./flow/flow-service.ts";
 import { flowExecutionService } from "./flow-execution/flow-execution-service.ts";
 import { organizationService } from "./organization/organization-service.ts";
@@ -44,17 +49,35 @@ export interface AppOptions {
   readonly readiness: Readiness;
   readonly now?: () => Date;
   readonly limits?: Limits;
+  /** Tells of work; unless given, only those who wait in this process. */
+  readonly dispatch?: Dispatch;
 }
 
 /** The services, and the interceptors that every call goes through, outermost first. */
 export interface App {
+  readonly writePath: WritePath;
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: readonly Interceptor[];
+}
+
+/** How those who wait for work learn that there is some. */
+export interface Dispatch {
+  readonly waitingRoom: WaitingRoom;
+  readonly doorbell: Doorbell;
+  /** Fires when the service shuts down. */
+  readonly closing: AbortSignal;
+}
+
+/** Creates the dispatch of a process. Without a database to tell others by it tells only its own. */
+export function createDispatch(tellOthers?: TellOthers, closing = new AbortController().signal): Dispatch {
+  const waitingRoom = new WaitingRoom();
+  return { waitingRoom, doorbell: new Doorbell(waitingRoom, tellOthers), closing };
 }
 
 /** All services of the ledger. */
 export const services = [
   TaskExecutionService,
+  WorkerService,
   FlowService,
   FlowExecutionService,
   OrganizationService,
@@ -73,8 +96,13 @@ export function createApp(options: AppOptions): App {
   const { orm, authenticate, log, readiness, now = () => new Date(), limits = defaultLimits } = options;
   const newId = createIdMaker();
   const pageTokens = createPageTokens({ now });
-  const deps = { orm, now, newId, pageTokens, writePath: new WritePath({ now, newId }) };
+  const { waitingRoom, doorbell, closing } = options.dispatch ?? createDispatch();
+  const plans = new FlowPlans();
+  const onReady = (ready: Ready) => doorbell.ring(ready);
+  const writePath = new WritePath({ now, newId, random: Math.random, plans, onReady });
+  const deps = { orm, now, newId, pageTokens, plans, writePath, waitingRoom, closing };
   return {
+    writePath,
     interceptors: [
       createRequestLogInterceptor(log),
       createErrorsInterceptor(toLedgerError),
@@ -87,6 +115,7 @@ export function createApp(options: AppOptions): App {
     ],
     routes(router) {
       router.service(TaskExecutionService, taskExecutionService(deps));
+      router.service(WorkerService, workerService(deps));
       router.service(FlowService, flowService(deps));
       router.service(FlowExecutionService, flowExecutionService(deps));
       router.service(OrganizationService, organizationService(deps));

@@ -53,6 +53,8 @@ export async function givenRun(
     failedTasks: 0,
     cancelledTasks: 0,
     staleTasks: 0,
+    toleratedTasks: 0,
+    priority: 0,
     etag: 1,
     modifiedBy: "system",
   });

@@ -10,12 +10,17 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ApiKey_Kind as Kind, ApiKey_Role as Role } from "../gen/taskledger/v1/api_key_pb.ts";
 import { ApiKeyService } from "../gen/taskledger/v1/api_key_service_pb.ts";
+import { FlowExecution_Dispatch as Dispatch } from "../gen/taskledger/v1/flow_execution_pb.ts";
+import { FlowExecutionService } from "../gen/taskledger/v1/flow_execution_service_pb.ts";
+import { FlowService } from "../gen/taskledger/v1/flow_service_pb.ts";
 import { TaskExecution_Status as Status } from "../gen/taskledger/v1/task_execution_pb.ts";
 import {
   TaskTagOperation_Action as Action,
   TaskExecutionService,
 } from "../gen/taskledger/v1/task_execution_service_pb.ts";
+import { WorkerService } from "../gen/taskledger/v1/worker_service_pb.ts";
 import { services } from "../src/app.ts";
+import type { Caller } from "../src/auth/caller.ts";
 import { callerFrom, clientOf } from "./client.ts";
 import { asSuperuser, givenOrganization, openDatabase, type TestDatabase } from "./database.ts";
 import { givenRun } from "./runs.ts";
@@ -23,6 +28,8 @@ import { givenRun } from "./runs.ts";
 /** What one organization has: an id of each kind. */
 interface Ids {
   readonly task: string;
+  /** A task that a worker holds. */
+  readonly held: string;
   readonly run: string;
   readonly flow: string;
   readonly key: string;
@@ -52,6 +59,12 @@ const cases: Record<string, Case> = {
   "CancelTaskExecution id": ["task", (id) => ({ id })],
   "DeleteTaskExecution id": ["task", (id) => ({ id })],
   "UndeleteTaskExecution id": ["task", (id) => ({ id })],
+  "AdoptLateResult id": ["task", (id) => ({ id })],
+  "HeartbeatTaskExecutions heartbeats.id": ["held", (id) => ({ heartbeats: [{ id, token: 3n }] })],
+  "ReportTaskExecutions reports.id": [
+    "held",
+    (id) => ({ reports: [{ id, token: 3n, result: { case: "completed", value: {} } }] }),
+  ],
   "UpdateTaskTags operations.id": ["task", (id) => ({ operations: [{ action: Action.ADD, id, tag: "t" }] })],
   "ListTaskExecutionEvents id": ["task", (id) => ({ id })],
   "UpdateFlow id": ["flow", (id) => ({ id, etag: "1", definition })],
@@ -64,6 +77,8 @@ const cases: Record<string, Case> = {
   "CancelFlowExecution id": ["run", (id) => ({ id })],
   "DeleteFlowExecution id": ["run", (id) => ({ id })],
   "UndeleteFlowExecution id": ["run", (id) => ({ id })],
+  "ReExecuteFlowExecution id": ["run", (id) => ({ id, scope: 1, requestId: "matrix" })],
+  "GetFlowExecutionSummary id": ["run", (id) => ({ id })],
   "RotateApiKey id": ["key", (id) => ({ id, requestId: "matrix" })],
   "RevokeApiKey id": ["key", (id) => ({ id })],
 };
@@ -136,7 +151,28 @@ describe("every id in every request", () => {
       role: Role.VIEWER,
       requestId: "1",
     });
-    return { task: taskExecution!.id, run: flowExecutionId, flow: flowId, key: apiKey!.id };
+    const held = await givenHeldTask(caller);
+    return { held, task: taskExecution!.id, run: flowExecutionId, flow: flowId, key: apiKey!.id };
+  }
+
+  /** Returns the id of a task that a worker holds under the token 3: the run was 1, the task 2. */
+  async function givenHeldTask(caller: Caller): Promise<string> {
+    const { flow } = await clientOf(FlowService, database, caller).createFlow({
+      definition: "name: held\ntasks: [{name: t}]",
+    });
+    await clientOf(FlowExecutionService, database, caller).createFlowExecution({
+      flowId: flow!.id,
+      requestId: "held",
+      dispatch: Dispatch.MANAGED,
+    });
+    const { claimed } = await clientOf(WorkerService, database, caller).claimTaskExecutions({
+      executors: ["t"],
+      maxTaskExecutions: 1,
+      workerId: "w",
+      requestId: "held",
+    });
+    expect(claimed[0]!.token).toBe(3n);
+    return claimed[0]!.taskExecution!.id;
   }
 
   /** Sends a request as our administrator and returns all that we learn from the answer, but for the request's id. */
@@ -167,6 +203,9 @@ describe("every id in every request", () => {
       "task_execution",
       "event",
       "task_tag",
+      "task_lease",
+      "late_result",
+      "re_execution",
     ];
     const rows = tables.map((table) =>
       asSuperuser(
@@ -189,10 +228,10 @@ function idFieldsOf(message: DescMessage): string[] {
     if (inner !== undefined) {
       return idFieldsOf(inner).map((path) => `${field.name}.${path}`);
     }
-    return /^(id|.*_id)$/.test(field.name) && field.name !== "request_id" ? [field.name] : [];
+    return /^(id|.*_id)$/.test(field.name) && !/^(request|worker)_id$/.test(field.name) ? [field.name] : [];
   });
 }
 
 function harmOf(name: string): number {
-  return /^(Cancel|Delete|Undelete|Revoke)/.test(name) ? 1 : 0;
+  return /^(Cancel|Delete|Undelete|Revoke|Report)/.test(name) ? 1 : 0;
 }

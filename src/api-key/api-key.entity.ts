@@ -1,5 +1,5 @@
 import { defineEntity, p } from "@mikro-orm/core";
-import type { CallerKind, Role } from "../auth/caller.ts";
+import type { KeyKind, Role } from "../auth/caller.ts";
 import { organizationFilter } from "../db/organization.ts";
 
 const schema = defineEntity({
@@ -9,7 +9,7 @@ const schema = defineEntity({
     organizationId: p.uuid().primary(),
     id: p.uuid().primary(),
     name: p.text(),
-    kind: p.text().$type<Exclude<CallerKind, "user">>(),
+    kind: p.text().$type<KeyKind>(),
     role: p.text().$type<Role>(),
     secretPrefix: p.text(),
     secretHash: p.blob().lazy(),

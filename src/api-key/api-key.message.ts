@@ -6,12 +6,10 @@ import {
   ApiKey_Kind as PbKind,
   ApiKey_Role as PbRole,
 } from "../../gen/taskledger/v1/api_key_pb.ts";
-import type { CallerKind, Role } from "../auth/caller.ts";
+import type { KeyKind, Role } from "../auth/caller.ts";
 import type { ApiKey } from "./api-key.entity.ts";
 
-type Kind = Exclude<CallerKind, "user">;
-
-const pbKinds: Readonly<Record<Kind, PbKind>> = {
+const pbKinds: Readonly<Record<KeyKind, PbKind>> = {
   worker: PbKind.WORKER,
   integration: PbKind.INTEGRATION,
   "service-account": PbKind.SERVICE_ACCOUNT,
@@ -36,8 +34,8 @@ export function fromPbRole(pb: PbRole): Role {
 }
 
 /** Converts a kind from the wire. It was validated. */
-export function fromPbKind(pb: PbKind): Kind {
-  return (Object.keys(pbKinds) as Kind[]).find((kind) => pbKinds[kind] === pb)!;
+export function fromPbKind(pb: PbKind): KeyKind {
+  return (Object.keys(pbKinds) as KeyKind[]).find((kind) => pbKinds[kind] === pb)!;
 }
 
 /** Converts a key for the wire. */

@@ -1,6 +1,6 @@
 import { type EntityManager, LockMode } from "@mikro-orm/postgresql";
 import { createSecret, hashSecret, prefixOf } from "../auth/api-key.ts";
-import type { CallerKind, Role } from "../auth/caller.ts";
+import type { KeyKind, Role } from "../auth/caller.ts";
 import { violatedConstraint } from "../db/sql-state.ts";
 import { LostRace } from "../db/transaction.ts";
 import { LedgerError } from "../errors.ts";
@@ -13,7 +13,7 @@ const maxKeys = 1000;
 export interface NewKey {
   readonly organizationId: string;
   readonly name: string;
-  readonly kind: Exclude<CallerKind, "user">;
+  readonly kind: KeyKind;
   readonly role: Role;
   readonly expireTime: Date | null;
   readonly requestId: string;

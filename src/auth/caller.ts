@@ -9,9 +9,12 @@ import { LedgerError } from "../errors.ts";
 export const roles = ["viewer", "worker", "editor", "admin", "platform_admin"] as const;
 export type Role = (typeof roles)[number];
 
-/** Who holds a credential: a worker's, an integration's or a service account's key, or a person's JWT. */
-export const callerKinds = ["worker", "integration", "service-account", "user"] as const;
+/** Who holds a credential: a worker's, an integration's or a service account's key, or a person's JWT; or the service itself. */
+export const callerKinds = ["worker", "integration", "service-account", "user", "system"] as const;
 export type CallerKind = (typeof callerKinds)[number];
+
+/** The kinds of API keys. */
+export type KeyKind = Exclude<CallerKind, "user" | "system">;
 
 /** Who sends a request. */
 export interface Caller {

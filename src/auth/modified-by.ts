@@ -4,6 +4,7 @@ import type { Caller } from "./caller.ts";
 export function modifiedByOf({ kind, subject }: Caller): string {
   switch (kind) {
     case "worker":
+    case "system":
       return "system";
     case "user":
       return subject;

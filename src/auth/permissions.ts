@@ -3,6 +3,7 @@ import type { FlowExecutionService } from "../../gen/taskledger/v1/flow_executio
 import type { FlowService } from "../../gen/taskledger/v1/flow_service_pb.ts";
 import type { OrganizationService } from "../../gen/taskledger/v1/organization_service_pb.ts";
 import type { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import type { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
 import type { Role } from "./caller.ts";
 
 /** The least roles that may call a method. Whoever administers may call what any of these may. */
@@ -26,6 +27,7 @@ export const permissions = {
     cancelTaskExecution: edit,
     deleteTaskExecution: edit,
     undeleteTaskExecution: edit,
+    adoptLateResult: edit,
     updateTaskTags: edit,
     listTaskExecutionEvents: read,
   } satisfies Methods<typeof TaskExecutionService>,
@@ -45,7 +47,14 @@ export const permissions = {
     cancelFlowExecution: edit,
     deleteFlowExecution: edit,
     undeleteFlowExecution: edit,
+    reExecuteFlowExecution: edit,
+    getFlowExecutionSummary: read,
   } satisfies Methods<typeof FlowExecutionService>,
+  "taskledger.v1.WorkerService": {
+    claimTaskExecutions: work,
+    heartbeatTaskExecutions: work,
+    reportTaskExecutions: work,
+  } satisfies Methods<typeof WorkerService>,
   "taskledger.v1.OrganizationService": {
     createOrganization: ["platform_admin"],
     getOrganization: ["viewer", "worker", "editor"],

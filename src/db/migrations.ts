@@ -65,7 +65,7 @@ async function apply(client: Client, name: string): Promise<boolean> {
  * What the service's role may write, by table. It may read all of them, and owns and truncates none.
  *
  * No column that says whose a row is, or which, is ever updated; the audit trail and the versions of a
- * flow are only added to; nothing is erased but tags.
+ * flow are only added to; nothing is erased but tags, and leases that have ended.
  */
 const grants: Readonly<Record<string, string>> = {
   migration: "",
@@ -74,12 +74,17 @@ const grants: Readonly<Record<string, string>> = {
     rotate_request_id, expire_time, revoke_time, last_use_time)`,
   flow: "insert, update (name, description, version, run_count, etag, modified_by, update_time, delete_time)",
   flow_version: "insert",
-  flow_execution: `insert, update (status, revision, queued_tasks, running_tasks, completed_tasks, failed_tasks,
-    cancelled_tasks, stale_tasks, etag, modified_by, update_time, start_time, end_time, cancel_time, delete_time)`,
+  flow_execution: `insert, update (flow_version, status, revision, total_tasks, queued_tasks, running_tasks,
+    completed_tasks, failed_tasks, tolerated_tasks, cancelled_tasks, stale_tasks, etag, modified_by, update_time,
+    start_time, end_time, cancel_time, delete_time)`,
   task_execution: `insert, update (status, status_before_delete, input, output, error, payload_bytes, edited, etag,
-    modified_by, update_time, start_time, end_time, delete_time)`,
+    modified_by, update_time, start_time, end_time, delete_time, executor, claim_rank, available_time, lease_token, rerun,
+    outdate_on_end)`,
   event: "insert",
   task_tag: "insert, delete",
+  task_lease: "insert, delete, update (expire_time, heartbeat_time, progress, cancel_requested)",
+  late_result: "insert, update (adopted_id)",
+  re_execution: "insert",
 };
 
 async function grant(client: Client, serviceRole: string): Promise<void> {
@@ -91,5 +96,6 @@ async function grant(client: Client, serviceRole: string): Promise<void> {
     grant usage on schema public to ${role};
     ${statements.join("\n")}
     grant execute on function find_api_key(bytea) to ${role};
+    grant execute on function find_due_leases(interval, uuid, uuid, integer) to ${role};
   `);
 }

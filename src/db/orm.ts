@@ -2,11 +2,14 @@ import { MikroORM } from "@mikro-orm/postgresql";
 import { Client, type Pool, type PoolConfig } from "pg";
 import type { Logger } from "pino";
 import { ApiKey } from "../api-key/api-key.entity.ts";
+import { TaskLease } from "../dispatch/task-lease.entity.ts";
 import { Flow } from "../flow/flow.entity.ts";
 import { FlowVersion } from "../flow/flow-version.entity.ts";
 import { FlowExecution } from "../flow-execution/flow-execution.entity.ts";
+import { ReExecution } from "../flow-execution/re-execution.entity.ts";
 import { Organization } from "../organization/organization.entity.ts";
 import { Event } from "../task-execution/event.entity.ts";
+import { LateResult } from "../task-execution/late-result.entity.ts";
 import { TaskExecution } from "../task-execution/task-execution.entity.ts";
 import { TaskTag } from "../task-execution/task-tag.entity.ts";
 import { OrganizationGuard } from "./organization.ts";
@@ -51,7 +54,19 @@ export async function openOrm(url: string, limits: DatabaseLimits, log: Logger):
   };
   return MikroORM.init({
     clientUrl: url,
-    entities: [Organization, ApiKey, Flow, FlowVersion, FlowExecution, TaskExecution, TaskTag, Event],
+    entities: [
+      Organization,
+      ApiKey,
+      Flow,
+      FlowVersion,
+      FlowExecution,
+      ReExecution,
+      TaskExecution,
+      TaskTag,
+      Event,
+      TaskLease,
+      LateResult,
+    ],
     subscribers: [new OrganizationGuard()],
     pool: { min: 0, max: limits.pool },
     driverOptions,
@@ -94,7 +109,7 @@ function releaseLost(pool: Pool): void {
     };
     lent.query = (...args) => {
       const result = Client.prototype.query.apply(client, args as never) as unknown;
-      if (args[0] === "rollback" && result instanceof Promise) {
+      if ((args[0] === "begin" || args[0] === "rollback") && result instanceof Promise) {
         result.catch((error: Error) => lent.release(error));
       }
       return result;

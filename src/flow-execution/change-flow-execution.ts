@@ -1,12 +1,13 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
-import { inTransaction } from "../db/transaction.ts";
 import { LedgerError, notFound } from "../errors.ts";
 import type { Author, Step } from "../task-execution/changes.ts";
 import { decideStep } from "../task-execution/decide.ts";
-import { Workspace } from "../task-execution/workspace.ts";
-import { lockRuns, type RunRecord } from "../task-execution/write-statements.ts";
+import type { RunRecord } from "../task-execution/run-statements.ts";
+import type { Workspace } from "../task-execution/workspace.ts";
+import type { WritePath } from "../task-execution/write-path.ts";
 import { isEnded } from "./flow-status.ts";
+import { hideRun, showRun } from "./hide-statements.ts";
 
 /** A change of a run that a person asks for. An empty etag means: whatever it is now. */
 export type RunStep = Step;
@@ -14,44 +15,60 @@ export type RunStep = Step;
 /**
  * Cancels, deletes or undeletes a run. Taking a step twice is the same as once.
  *
- * Cancelling cancels the open task executions in the same transaction; deleting leaves them as they are,
- * hidden with their run.
+ * Cancelling cancels the open task executions in the same transaction, but for those that a worker holds,
+ * which is asked to stop; deleting leaves them as they are, hidden with their run.
  *
  * @throws LedgerError NOT_FOUND; RECORD_DELETED or ILLEGAL_TRANSITION when cancelling one that is deleted or
  * has ended; ETAG_OUT_OF_DATE
  */
 export async function changeFlowExecution(
+  writePath: WritePath,
   em: EntityManager,
   author: Author,
-  now: () => Date,
   step: RunStep,
 ): Promise<void> {
-  await inTransaction(em, async (tx) => {
-    const { organizationId } = author.caller;
-    const run = (await lockRuns(tx, organizationId, [step.id])).get(step.id);
-    if (run === undefined) {
-      throw notFound("flow execution");
-    }
+  await writePath.transact(em, author, async (work) => {
+    await work.load([], [step.id]);
+    const run = requireRun(work, step.id);
     if (isDone(run, step)) {
       return;
     }
     expectAllowed(run, step);
-    const open = step.type === "cancel" ? await findOpenTasks(tx, organizationId, run.id) : [];
-    const cancels = open.map((id) => ({ type: "cancel" as const, id, etag: "", reason: step.reason }));
-    const work = await Workspace.open(tx, author, now(), cancels, [run.id]);
-    for (const cancel of cancels) {
-      const record = work.find(cancel)!;
-      const decision = decideStep(record, cancel, work.now);
-      if (decision !== undefined) {
-        work.change(record, decision, cancel.reason);
-      }
+    if (step.type === "cancel") {
+      await cancelTasks(work, run, step);
+    } else if (run.dispatch === "managed") {
+      const change = step.type === "delete" ? hideRun : showRun;
+      await change(work.em, work.organizationId, run.id, await work.planOf(run));
     }
-    work.changeRun(work.run(run.id)!, step.type, step.reason, (target) => {
+    work.changeRun(run, step.type, step.reason, (target) => {
       if (step.type === "cancel") target.cancelTime = work.now;
       else target.deleteTime = step.type === "delete" ? work.now : null;
     });
-    await work.write();
+    if (step.type === "undelete") {
+      const { tasks } = await work.planOf(run);
+      work.nudge(run, tasks.keys());
+    }
   });
+}
+
+/** Returns a locked run. */
+export function requireRun(work: Workspace, id: string): RunRecord {
+  const run = work.run(id);
+  if (run === undefined) {
+    throw notFound("flow execution");
+  }
+  return run;
+}
+
+/** Refuses a change of a run that has changed since it was read. */
+export function expectRunEtag(run: RunRecord, etag: string): void {
+  if (etag !== "" && etag !== String(run.etag)) {
+    throw new LedgerError(
+      "ETAG_OUT_OF_DATE",
+      "the flow execution has changed since you read it; read it again",
+      { metadata: { status: run.status } },
+    );
+  }
 }
 
 function isDone({ deleteTime, status }: RunRecord, { type }: RunStep): boolean {
@@ -62,21 +79,32 @@ function isDone({ deleteTime, status }: RunRecord, { type }: RunStep): boolean {
 function expectAllowed(run: RunRecord, { type, etag }: RunStep): void {
   const metadata = { status: run.status };
   if (type === "cancel" && run.status === "deleted") {
-    throw new LedgerError("RECORD_DELETED", "the flow execution is deleted; undelete it first", { metadata });
+    throw runDeleted(run);
   }
   if (type === "cancel" && isEnded(run.status)) {
     throw new LedgerError("ILLEGAL_TRANSITION", `cannot cancel the flow execution: it is ${run.status}`, {
       metadata: { ...metadata, event: type },
     });
   }
-  if (etag !== "" && etag !== String(run.etag)) {
-    throw new LedgerError(
-      "ETAG_OUT_OF_DATE",
-      "the flow execution has changed since you read it; read it again",
-      {
-        metadata,
-      },
-    );
+  expectRunEtag(run, etag);
+}
+
+/** Returns the error for a run that is deleted. */
+export function runDeleted({ status }: RunRecord): LedgerError {
+  const metadata = { status };
+  return new LedgerError("RECORD_DELETED", "the flow execution is deleted; undelete it first", { metadata });
+}
+
+async function cancelTasks(work: Workspace, run: RunRecord, { reason }: RunStep): Promise<void> {
+  const open = await findOpenTasks(work.em, work.organizationId, run.id);
+  const cancels = open.map((id) => ({ type: "cancel" as const, id, etag: "", reason }));
+  await work.load(cancels);
+  for (const cancel of cancels) {
+    const record = work.find(cancel)!;
+    const decision = decideStep(record, cancel, work.now);
+    if (decision !== undefined) {
+      work.change(record, decision, { reason });
+    }
   }
 }
 

@@ -1,13 +1,15 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import { modifiedByOf } from "../auth/modified-by.ts";
-import { inTransaction, LostRace } from "../db/transaction.ts";
+import { LostRace } from "../db/transaction.ts";
 import { LedgerError, notFound } from "../errors.ts";
 import { flowDeleted } from "../flow/change-flow.ts";
 import { Flow } from "../flow/flow.entity.ts";
 import type { Author } from "../task-execution/changes.ts";
-import { insertEvents } from "../task-execution/write-statements.ts";
-import { FlowExecution } from "./flow-execution.entity.ts";
+import type { WritePath } from "../task-execution/write-path.ts";
+import { requireRun } from "./change-flow-execution.ts";
+import { type Dispatch, FlowExecution } from "./flow-execution.entity.ts";
+import { requireInput } from "./require-input.ts";
 
 /** A run that is asked for. What is undefined was left out. */
 export interface NewRun {
@@ -19,42 +21,44 @@ export interface NewRun {
   /** Canonical JSON text; `{}` if there are none. */
   readonly labels: string;
   readonly requestId: string;
-  readonly dispatch: "external";
+  readonly dispatch: Dispatch;
+  readonly priority: number;
 }
 
-/** Whose request it is, and the time and the maker of ids. */
+/** What creating a run takes beside the request. */
 export interface CreateContext {
+  readonly writePath: WritePath;
   readonly author: Author;
-  readonly now: Date;
-  readonly newId: () => string;
 }
 
 /**
  * Creates a run, or returns the one that the same request has created before.
  *
- * The number of the run is taken under the lock of the flow's row, so that numbers have no gaps.
+ * The number of the run is taken under the lock of the flow's row, so that numbers have no gaps. A managed run
+ * begins in the same transaction.
  *
- * @throws LedgerError REQUEST_ID_REUSED, FLOW_DELETED or NOT_FOUND
+ * @throws LedgerError REQUEST_ID_REUSED, FLOW_DELETED, NOT_FOUND or INPUT_MISMATCH
  */
 export async function createFlowExecution(
   em: EntityManager,
-  { author, now, newId }: CreateContext,
+  { writePath, author }: CreateContext,
   run: NewRun,
 ): Promise<{ readonly run: FlowExecution; readonly isNew: boolean }> {
-  return inTransaction(em, async (tx) => {
-    const { organizationId } = author.caller;
+  const { id, isNew } = await writePath.transact(em, author, async (work) => {
+    const { em: tx, organizationId, now } = work;
     const existing = await tx.findOne(FlowExecution, { requestId: run.requestId }, { populate: ["input"] });
     if (existing !== null) {
       requireSame(existing, run);
-      return { run: existing, isNew: false };
+      return { id: existing.id, isNew: false };
     }
     const flow = await countRun(tx, organizationId, run.flowId);
     // Made under the lock, so that the runs of a flow are listed in the order of their numbers.
-    const id = newId();
+    const id = work.newId();
     const flowVersion = run.flowVersion ?? flow.version;
     if (flowVersion > flow.version) {
       throw notFound("flow version");
     }
+    await requireInput(tx, { flowId: run.flowId, flowVersion }, run.input);
     const row = {
       ...run,
       organizationId,
@@ -67,30 +71,27 @@ export async function createFlowExecution(
     if (!(await insertRun(tx, row))) {
       throw new LostRace("another server got the same request first");
     }
-    await insertEvents(tx, { ...author.caller, requestId: author.requestId, time: now }, [
-      {
-        flowExecutionId: id,
-        revision: "1",
-        taskExecutionId: null,
-        type: "create",
-        fromStatus: null,
-        toStatus: "queued",
-        reason: "",
-        changedFields: "[]",
-      },
-    ]);
-    return { run: await tx.findOneOrFail(FlowExecution, { id }, { populate: ["input"] }), isNew: true };
+    await work.load([], [id]);
+    const created = requireRun(work, id);
+    work.noteRun(created, "create");
+    if (run.dispatch === "managed") {
+      const { tasks } = await work.planOf(created);
+      work.nudge(created, tasks.keys());
+    }
+    return { id, isNew: true };
   });
+  return { run: await em.findOneOrFail(FlowExecution, { id }, { populate: ["input"] }), isNew };
 }
 
 /** Refuses a repeated request that asks for something else. What it leaves out is not compared. */
 function requireSame(
   existing: FlowExecution,
-  { flowId, flowVersion, input, labels, requestId, dispatch }: NewRun,
+  { flowId, flowVersion, input, labels, requestId, dispatch, priority }: NewRun,
 ): void {
   const isSame =
     existing.flowId === flowId &&
     existing.dispatch === dispatch &&
+    existing.priority === priority &&
     (flowVersion === undefined || existing.flowVersion === flowVersion) &&
     (input === undefined || existing.input === input) &&
     (labels === "{}" || existing.labels === labels);
@@ -136,11 +137,11 @@ async function insertRun(em: EntityManager, row: NewRow): Promise<boolean> {
     insert into flow_execution (
       organization_id, id, flow_id, flow_version, run_number, status, dispatch, input, labels, request_id, revision,
       total_tasks, queued_tasks, running_tasks, completed_tasks, failed_tasks, cancelled_tasks, stale_tasks, etag,
-      modified_by, create_time, update_time
+      modified_by, create_time, update_time, priority
     )
     select v.organization_id, ${row.id}::uuid, v.flow_id, v.version, ${row.runNumber}::integer, 'queued',
-      ${row.dispatch}, ${row.input ?? null}, ${row.labels}, ${row.requestId}, 1, json_array_length(v.tasks::json), 0, 0,
-      0, 0, 0, 0, 1, ${row.modifiedBy}, ${time}::timestamptz, ${time}::timestamptz
+      ${row.dispatch}, ${row.input ?? null}, ${row.labels}, ${row.requestId}, 0, json_array_length(v.tasks::json), 0, 0,
+      0, 0, 0, 0, 1, ${row.modifiedBy}, ${time}::timestamptz, ${time}::timestamptz, ${row.priority}::integer
     from flow_version as v
     where v.organization_id = ${row.organizationId} and v.flow_id = ${row.flowId} and v.version = ${row.flowVersion}
     on conflict on constraint flow_execution_request_id_key do nothing

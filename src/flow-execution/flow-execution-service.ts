@@ -6,20 +6,30 @@ import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
 import { callerOf } from "../auth/caller.ts";
 import { emOf } from "../db/em.ts";
 import { notFound } from "../errors.ts";
+import type { FlowPlans } from "../flow/flow-plan.ts";
 import { readPage } from "../page-token/page.ts";
 import type { PageTokens } from "../page-token/page-token.ts";
 import { requestIdOf } from "../server/request-id.ts";
 import type { Author } from "../task-execution/changes.ts";
+import type { WritePath } from "../task-execution/write-path.ts";
 import { changeFlowExecution, type RunStep } from "./change-flow-execution.ts";
 import { createFlowExecution } from "./create-flow-execution.ts";
 import { FlowExecution } from "./flow-execution.entity.ts";
-import { fromCreateRequest, fromListRequest, toFlowExecutionMessage } from "./flow-execution.message.ts";
+import {
+  fromCreateRequest,
+  fromListRequest,
+  fromReExecuteRequest,
+  toFlowExecutionMessage,
+  toSummaryMessage,
+} from "./flow-execution.message.ts";
 import { flowExecutionsOf } from "./list-flow-executions.ts";
+import { reExecute } from "./re-execute.ts";
+import { summarize } from "./summary.ts";
 
 /** What the service of flow executions takes from outside. */
 export interface FlowExecutionServiceDeps {
-  readonly now: () => Date;
-  readonly newId: () => string;
+  readonly writePath: WritePath;
+  readonly plans: FlowPlans;
   readonly pageTokens: PageTokens;
 }
 
@@ -27,19 +37,19 @@ export interface FlowExecutionServiceDeps {
 export function flowExecutionService(
   deps: FlowExecutionServiceDeps,
 ): ServiceImpl<typeof FlowExecutionService> {
-  const { now, newId, pageTokens } = deps;
+  const { writePath, plans, pageTokens } = deps;
 
   async function change(ctx: HandlerContext, type: RunStep["type"], request: Omit<RunStep, "type">) {
     const em = emOf(ctx);
     const id = request.id.toLowerCase();
     const { etag, reason } = request;
-    await changeFlowExecution(em, authorOf(ctx), now, { type, id, etag, reason });
+    await changeFlowExecution(writePath, em, authorOf(ctx), { type, id, etag, reason });
     return { flowExecution: await getRun(em, id) };
   }
 
   return {
     async createFlowExecution(request, ctx) {
-      const context = { author: authorOf(ctx), now: now(), newId };
+      const context = { writePath, author: authorOf(ctx) };
       const { run, isNew } = await createFlowExecution(emOf(ctx), context, fromCreateRequest(request));
       return {
         flowExecution: toFlowExecutionMessage(run),
@@ -65,6 +75,18 @@ export function flowExecutionService(
     cancelFlowExecution: (request, ctx) => change(ctx, "cancel", request),
     deleteFlowExecution: (request, ctx) => change(ctx, "delete", request),
     undeleteFlowExecution: (request, ctx) => change(ctx, "undelete", request),
+
+    async reExecuteFlowExecution(request, ctx) {
+      const em = emOf(ctx);
+      const taskNames = await reExecute(writePath, em, authorOf(ctx), fromReExecuteRequest(request));
+      return { flowExecution: await getRun(em, request.id), taskNames };
+    },
+
+    async getFlowExecutionSummary({ id }, ctx) {
+      return toSummaryMessage(
+        await summarize(emOf(ctx), plans, callerOf(ctx).organizationId, id.toLowerCase()),
+      );
+    },
   };
 }
 

@@ -2,6 +2,9 @@ import { defineEntity, p } from "@mikro-orm/core";
 import { organizationFilter } from "../db/organization.ts";
 import type { Status } from "../task-execution/lifecycle.ts";
 
+/** Who runs the tasks of a run: an outside engine, or the run itself through workers. */
+export type Dispatch = "external" | "managed";
+
 const schema = defineEntity({
   name: "FlowExecution",
   tableName: "flow_execution",
@@ -12,7 +15,7 @@ const schema = defineEntity({
     flowVersion: p.integer(),
     runNumber: p.integer(),
     status: p.text().$type<Status>(),
-    dispatch: p.text().$type<"external">(),
+    dispatch: p.text().$type<Dispatch>(),
     input: p.text().nullable().lazy(),
     labels: p.text(),
     requestId: p.text(),
@@ -24,6 +27,8 @@ const schema = defineEntity({
     failedTasks: p.integer(),
     cancelledTasks: p.integer(),
     staleTasks: p.integer(),
+    toleratedTasks: p.integer(),
+    priority: p.integer(),
     etag: p.integer(),
     modifiedBy: p.text(),
     createTime: p.datetime(3),

@@ -6,15 +6,21 @@ import {
   FlowExecution_Dispatch as PbDispatch,
   FlowExecution_Status as PbStatus,
 } from "../../gen/taskledger/v1/flow_execution_pb.ts";
-import type {
-  CreateFlowExecutionRequest,
-  ListFlowExecutionsRequest,
+import {
+  type CreateFlowExecutionRequest,
+  type GetFlowExecutionSummaryResponse,
+  GetFlowExecutionSummaryResponseSchema,
+  type ListFlowExecutionsRequest,
+  ReExecuteFlowExecutionRequest_Scope as PbScope,
+  type ReExecuteFlowExecutionRequest,
 } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { fromPayloadText, toPayloadText } from "../payload/payload.ts";
 import type { Status } from "../task-execution/lifecycle.ts";
 import type { NewRun } from "./create-flow-execution.ts";
 import type { FlowExecution } from "./flow-execution.entity.ts";
 import type { RunFilter } from "./list-flow-executions.ts";
+import type { ReExecute, Scope } from "./re-execute.ts";
+import type { Summary } from "./summary.ts";
 
 const pbStatuses: Readonly<Record<Status, PbStatus>> = {
   queued: PbStatus.QUEUED,
@@ -37,7 +43,8 @@ export function toFlowExecutionMessage(run: FlowExecution): FlowExecutionMessage
     flowVersion: run.flowVersion,
     runNumber: run.runNumber,
     status: pbStatuses[run.status],
-    dispatch: PbDispatch.EXTERNAL,
+    dispatch: run.dispatch === "managed" ? PbDispatch.MANAGED : PbDispatch.EXTERNAL,
+    priority: run.priority,
     labels: JSON.parse(run.labels),
     modifiedBy: run.modifiedBy,
     createTime: timestampFromDate(run.createTime),
@@ -63,8 +70,40 @@ export function fromCreateRequest(request: CreateFlowExecutionRequest): NewRun {
     input: request.input && toPayloadText(request.input, "input"),
     labels: toLabelsText(request.labels),
     requestId: request.requestId,
-    dispatch: "external",
+    dispatch: request.dispatch === PbDispatch.MANAGED ? "managed" : "external",
+    priority: request.priority,
   };
+}
+
+const scopes: ReadonlyMap<PbScope, Scope> = new Map([
+  [PbScope.ALL, "all"],
+  [PbScope.STALE, "stale"],
+  [PbScope.FAILED, "failed"],
+  [PbScope.FROM_TASK, "from_task"],
+]);
+
+/** Converts a request to run tasks once more. Its scope was validated. */
+export function fromReExecuteRequest(request: ReExecuteFlowExecutionRequest): ReExecute {
+  const { id, scope, taskName, flowVersion, etag, reason, requestId, validateOnly } = request;
+  return {
+    id: id.toLowerCase(),
+    scope: scopes.get(scope)!,
+    taskName,
+    flowVersion,
+    etag,
+    reason,
+    requestId,
+    validateOnly,
+  };
+}
+
+/** Converts the counts of a run. */
+export function toSummaryMessage({ run, tasks, total }: Summary): GetFlowExecutionSummaryResponse {
+  return create(GetFlowExecutionSummaryResponseSchema, {
+    flowExecution: toFlowExecutionMessage(run),
+    tasks: tasks.map(({ taskName, counts }) => ({ taskName, counts })),
+    total,
+  });
 }
 
 /** Converts the filter of a list. Its statuses were validated: unknown numbers do not come here. */

@@ -1,11 +1,15 @@
 import type { LiveStatus, Status } from "../task-execution/lifecycle.ts";
+import type { Dispatch } from "./flow-execution.entity.ts";
 
 /** How many tasks of a run have their newest record in each status. */
 export type TaskCounts = Record<LiveStatus, number>;
 
 /** What the status of a run follows from. */
 export interface RunState {
+  readonly dispatch: Dispatch;
   readonly counts: Readonly<TaskCounts>;
+  /** How many of the failed tasks are such whose failure is tolerated. */
+  readonly tolerated: number;
   /** How many tasks the flow version has. */
   readonly totalTasks: number;
   /** When the first task was started, null before. */
@@ -18,18 +22,22 @@ export interface RunState {
  * Returns the status of a run.
  *
  * It is cancelled or deleted if someone said so. Else it follows the tasks: as long as one is open, or
- * none has failed and some have no record yet, it goes on.
+ * none has failed and some have no record yet, it goes on. A managed run has made the records of all that
+ * can run, so that it ends with its last open task.
  */
-export function flowStatus({ counts, totalTasks, startTime, cancelTime, deleteTime }: RunState): Status {
+export function flowStatus(run: RunState): Status {
+  const { counts, tolerated, totalTasks, startTime, cancelTime, deleteTime } = run;
   if (deleteTime !== null) return "deleted";
   if (cancelTime !== null) return "cancelled";
   const ended = counts.completed + counts.failed + counts.cancelled + counts.stale;
   const open = counts.queued + counts.running;
-  if (open === 0 && counts.failed > 0) return "failed";
-  if (open > 0 || ended < totalTasks) {
+  if (open === 0 && counts.failed > tolerated) return "failed";
+  const isOver = run.dispatch === "managed" || ended >= totalTasks;
+  if (open > 0 || !isOver) {
     return startTime === null && counts.running === 0 && ended === counts.cancelled ? "queued" : "running";
   }
-  if (counts.cancelled > 0) return "cancelled";
+  // What was deleted, and what comes after it, never ran.
+  if (counts.cancelled > 0 || ended < totalTasks) return "cancelled";
   return counts.stale > 0 ? "stale" : "completed";
 }
 

@@ -23,7 +23,7 @@ export interface Change {
 
 /** Loads one version of a flow with its definition and tasks. */
 export function findVersion(em: EntityManager, flowId: string, version: number): Promise<FlowVersion | null> {
-  return em.findOne(FlowVersion, { flowId, version }, { populate: ["definition", "tasks"] });
+  return em.findOne(FlowVersion, { flowId, version }, { populate: ["definition", "tasks", "inputSchema"] });
 }
 
 /** Creates a flow, or returns the one of this name if it has the very same definition. */
@@ -32,7 +32,7 @@ export async function createFlow(
   { caller, now }: Change,
   { text, newId }: { readonly text: string; readonly newId: () => string },
 ): Promise<CurrentFlow & { readonly isNew: boolean }> {
-  const definition = requireDefinition(text);
+  const definition = await requireDefinition(text);
   return inTransaction(em, async (tx) => {
     const existing = await tx.findOne(Flow, { name: definition.name, deleteTime: null });
     if (existing !== null) {
@@ -66,7 +66,7 @@ export async function changeFlow(
   { caller, now }: Change,
   { id, etag, text }: { readonly id: string; readonly etag: string; readonly text: string },
 ): Promise<CurrentFlow & { readonly isNew: boolean }> {
-  const definition = requireDefinition(text);
+  const definition = await requireDefinition(text);
   return inTransaction(em, async (tx) => {
     const flow = await lockFlow(tx, id);
     if (flow.deleteTime) {

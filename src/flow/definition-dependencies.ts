@@ -50,7 +50,7 @@ function connect(
   problems: ProblemList,
 ): DependencyGraph {
   const suggest = createNearest(byName.keys());
-  return tasks.map(({ dependsOn }, task) => {
+  return tasks.map(({ dependsOn, implied }, task) => {
     const seen = new Map<string, Text>();
     const dependencies: number[] = [];
     for (const dependency of dependsOn) {
@@ -73,6 +73,21 @@ function connect(
       }
       seen.set(text, dependency);
     }
+    for (const reference of implied.filter(({ text }) => !seen.has(text))) {
+      const { text } = reference;
+      const found = byName.get(text);
+      if (found === undefined) {
+        problems.add(reference, "unknown_task", () => describeUnknown(text, suggest(text)));
+      } else if (found === task) {
+        problems.add(
+          reference,
+          "self_dependency",
+          () => `${quote(text)} refers to its own output, which is not there when it begins`,
+        );
+      } else {
+        dependencies.push(found);
+      }
+    }
     return dependencies;
   });
 }
@@ -90,7 +105,8 @@ function addCycle(
   problems: ProblemList,
 ): void {
   const name = (step: number) => tasks[path[step % path.length]!]!.name!.text;
-  const place = tasks[path[0]!]!.dependsOn.find(({ text }) => text === name(1))!;
+  const { dependsOn, implied } = tasks[path[0]!]!;
+  const place = [...dependsOn, ...implied].find(({ text }) => text === name(1))!;
   problems.add(place, "cycle", () => {
     const shown = path.slice(0, mostNamed).map((_, step) => quote(name(step)));
     if (path.length > mostNamed) {

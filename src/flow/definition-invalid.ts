@@ -1,6 +1,7 @@
 import { type FieldViolation, LedgerError } from "../errors.ts";
 import { cut } from "../server/text.ts";
-import { type Definition, parseDefinition } from "./definition.ts";
+import { checkDefinition } from "./check-definition.ts";
+import type { Definition } from "./definition.ts";
 import type { Problem } from "./definition-problems.ts";
 
 /**
@@ -15,8 +16,8 @@ const mostViolationBytes = 4000;
  * @throws LedgerError DEFINITION_INVALID with what is wrong, each with line and column: the first problems, as
  * many as fit into an error. ValidateFlow gives all.
  */
-export function requireDefinition(text: string): Definition {
-  const { definition, problems } = parseDefinition(text);
+export async function requireDefinition(text: string): Promise<Definition> {
+  const { definition, problems } = await checkDefinition(text);
   if (definition !== undefined) {
     return definition;
   }

@@ -33,15 +33,27 @@ export type ProblemCode =
   | "wrong_type"
   /** A text is empty or too long, or a flow has no task. */
   | "bad_length"
+  /** A number is out of its bounds, or none that JSON has. */
+  | "bad_number"
+  /** A text is no duration, or one out of its bounds. */
+  | "bad_duration"
+  /** A text is none of those that are allowed. */
+  | "bad_choice"
+  /** An input schema is no JSON Schema. */
+  | "bad_schema"
+  /** A text in braces is no template. */
+  | "bad_template"
+  /** `{{item}}` or `{{item_index}}` in a task without `for_each`. */
+  | "item_outside_loop"
   /** A flow has too many tasks. Points at the first too many. */
   | "too_many_tasks"
 
   // What does not fit together.
   /** Two tasks have the same name. Points at the second. */
   | "duplicate_name"
-  /** A task depends on a task that the flow does not have. */
+  /** A task depends on a task that the flow does not have, or a template refers to one. */
   | "unknown_task"
-  /** A task depends on itself. */
+  /** A task depends on itself, or a template in it refers to itself. */
   | "self_dependency"
   /** A task names the same dependency twice. Points at the second. */
   | "duplicate_dependency"

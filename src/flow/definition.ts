@@ -1,3 +1,4 @@
+import type { Json } from "../template/json.ts";
 import { findTaskLevels } from "./definition-dependencies.ts";
 import type { Problem } from "./definition-problems.ts";
 import { type FlowDraft, readFlow } from "./definition-reader.ts";
@@ -11,6 +12,8 @@ export interface Definition {
   readonly description: string;
   /** In the order of the definition. */
   readonly tasks: readonly TaskDefinition[];
+  /** The JSON Schema that the input of a run has to match. */
+  readonly inputSchema: Json | undefined;
 }
 
 /** One task of a flow. */
@@ -19,8 +22,47 @@ export interface TaskDefinition {
   readonly name: string;
   /** What kind of worker can do it: the name, unless the definition says otherwise. */
   readonly executor: string;
-  /** The names of the tasks that come before it, in the order of the definition. */
+  /** The names of the tasks that come before it: those listed, then those that templates refer to, each once. */
   readonly dependsOn: readonly string[];
+  /** What it is asked, with templates. */
+  readonly input?: Json | undefined;
+  /** The template of the list whose items it is applied to. */
+  readonly forEach?: string | undefined;
+  readonly retry: RetryPolicy;
+  /** How long one attempt may take. */
+  readonly timeoutMs?: number | undefined;
+  /** How long a worker holds it without a heartbeat. */
+  readonly leaseMs: number;
+  /** Whether what comes after it runs although it failed. */
+  readonly onFailure: OnFailure;
+}
+
+/** What happens to the tasks after one that failed for good. */
+export type OnFailure = "fail" | "continue";
+
+/** What happens after an attempt failed. */
+export interface RetryPolicy {
+  /** How many attempts may fail. */
+  readonly maxAttempts: number;
+  readonly initialBackoffMs: number;
+  readonly multiplier: number;
+  readonly maxBackoffMs: number;
+  /** The types of errors after which no retry helps. */
+  readonly nonRetryable: readonly string[];
+}
+
+/** What a task is unless its definition says otherwise. */
+export const taskDefaults = {
+  retry: { maxAttempts: 1, initialBackoffMs: 1000, multiplier: 2, maxBackoffMs: 60_000, nonRetryable: [] },
+  leaseMs: 30_000,
+  onFailure: "fail",
+} as const satisfies Partial<TaskDefinition>;
+
+/** Completes a task as it is stored: those of older flow versions say less. */
+export function completeTask(
+  stored: Pick<TaskDefinition, "name" | "executor" | "dependsOn"> & Partial<TaskDefinition>,
+): TaskDefinition {
+  return { ...taskDefaults, ...stored };
 }
 
 /** What a definition says, or all that is wrong with it. */
@@ -29,13 +71,21 @@ export type ParsedDefinition =
       readonly definition: Definition;
       /** The names of the tasks; each stands in the first level after all it depends on. */
       readonly levels: readonly (readonly string[])[];
+      /** Where the input_schema stands, if there is one. */
+      readonly schemaPosition: Position | undefined;
       readonly problems: readonly [];
     }
   | { readonly definition?: undefined; readonly problems: readonly Problem[] };
 
+/** A place in the text, from 1. */
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
 /**
- * Parses a flow definition: YAML 1.2, a map with `name`, `description` and `tasks`, each of which is a map with
- * `name`, `executor` and `depends_on`.
+ * Parses a flow definition: YAML 1.2, a map with `name`, `description`, `input_schema` and `tasks`, each of which
+ * is a map with `name` and what {@link TaskDefinition} says. That `input_schema` is a JSON Schema is not checked.
  *
  * Never throws: whatever is wrong is in the problems, by position, all at once. Only what keeps the text from
  * being read as YAML comes alone. Takes time in proportion to the text, and nothing else runs meanwhile: 60 ms
@@ -46,20 +96,32 @@ export function parseDefinition(text: string): ParsedDefinition {
   const tree = readYaml(text, problems);
   const draft = tree && readFlow(tree, problems);
   const levels = draft && findTaskLevels(draft.tasks, problems);
-  return levels
-    ? { definition: toDefinition(draft), levels, problems: [] }
-    : { problems: problems.toProblems() };
+  if (!levels) {
+    return { problems: problems.toProblems() };
+  }
+  const { inputSchema } = draft;
+  const schemaPosition = inputSchema && problems.positionOf(inputSchema.offset);
+  return { definition: toDefinition(draft), levels, schemaPosition, problems: [] };
 }
 
 /** Converts a draft without problems: all that a flow must have is there. */
-function toDefinition({ name, description, tasks }: FlowDraft): Definition {
+function toDefinition({ name, description, tasks, inputSchema }: FlowDraft): Definition {
   return {
     name: name!.text,
     description: description?.text ?? "",
-    tasks: tasks.map(({ name, executor, dependsOn }) => ({
-      name: name!.text,
-      executor: executor?.text ?? name!.text,
-      dependsOn: dependsOn.map(({ text }) => text),
+    inputSchema: inputSchema?.json,
+    tasks: tasks.map((task) => ({
+      name: task.name!.text,
+      executor: task.executor?.text ?? task.name!.text,
+      dependsOn: [
+        ...new Set([...task.dependsOn.map(({ text }) => text), ...task.implied.map(({ text }) => text)]),
+      ],
+      ...(task.input !== undefined && { input: task.input.json }),
+      ...(task.forEach !== undefined && { forEach: task.forEach.text }),
+      retry: { ...taskDefaults.retry, ...task.retry },
+      ...(task.timeoutMs !== undefined && { timeoutMs: task.timeoutMs }),
+      leaseMs: task.leaseMs ?? taskDefaults.leaseMs,
+      onFailure: task.onFailure ?? taskDefaults.onFailure,
     })),
   };
 }

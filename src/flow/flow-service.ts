@@ -8,7 +8,7 @@ import { notFound } from "../errors.ts";
 import { type PagedList, readPage } from "../page-token/page.ts";
 import type { PageTokens } from "../page-token/page-token.ts";
 import { type Change, changeFlow, createFlow, deleteFlow, findVersion } from "./change-flow.ts";
-import { parseDefinition } from "./definition.ts";
+import { checkDefinition } from "./check-definition.ts";
 import { Flow } from "./flow.entity.ts";
 import {
   toFlowMessage,
@@ -71,8 +71,8 @@ export function flowService({ now, newId, pageTokens }: FlowServiceDeps): Servic
       };
     },
 
-    validateFlow({ definition }) {
-      return toValidateFlowResponse(parseDefinition(definition));
+    async validateFlow({ definition }) {
+      return toValidateFlowResponse(await checkDefinition(definition));
     },
 
     async deleteFlow({ id, etag }, ctx) {

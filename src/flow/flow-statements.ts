@@ -47,14 +47,14 @@ export async function updateFlow(em: EntityManager, row: NewVersion): Promise<vo
 
 /** Stores a version of a flow. */
 export async function insertVersion(em: EntityManager, row: NewVersion): Promise<void> {
-  const { name, description, tasks } = row.definition;
+  const { name, description, tasks, inputSchema } = row.definition;
   await sql`
     insert into flow_version (
-      organization_id, flow_id, version, name, description, definition, tasks, modified_by, create_time
+      organization_id, flow_id, version, name, description, definition, tasks, input_schema, modified_by, create_time
     )
     values (
       ${row.organizationId}, ${row.flowId}, ${row.version}, ${name}, ${description}, ${row.text},
-      ${JSON.stringify(tasks)}, ${row.modifiedBy}, ${row.now.toISOString()}
+      ${JSON.stringify(tasks)}, ${inputSchema === undefined ? null : JSON.stringify(inputSchema)}, ${row.modifiedBy}, ${row.now.toISOString()}
     )
   `.execute(em.getKysely());
 }

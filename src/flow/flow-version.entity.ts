@@ -1,6 +1,6 @@
 import { defineEntity, p } from "@mikro-orm/core";
 import { organizationFilter } from "../db/organization.ts";
-import type { TaskDefinition } from "./definition.ts";
+import { completeTask, type TaskDefinition } from "./definition.ts";
 
 const schema = defineEntity({
   name: "FlowVersion",
@@ -13,6 +13,7 @@ const schema = defineEntity({
     description: p.text(),
     definition: p.text().lazy(),
     tasks: p.text().lazy(),
+    inputSchema: p.text().nullable().lazy(),
     modifiedBy: p.text(),
     createTime: p.datetime(3),
   },
@@ -26,5 +27,5 @@ schema.setClass(FlowVersion);
 
 /** Returns the tasks of a flow version that was loaded with `tasks`. */
 export function tasksOf(version: FlowVersion): TaskDefinition[] {
-  return JSON.parse(version.tasks);
+  return (JSON.parse(version.tasks) as Parameters<typeof completeTask>[0][]).map(completeTask);
 }

@@ -1,9 +1,15 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Flow as FlowMessage, FlowSchema } from "../../gen/taskledger/v1/flow_pb.ts";
+import {
+  type Flow as FlowMessage,
+  FlowSchema,
+  type FlowTaskSchema,
+} from "../../gen/taskledger/v1/flow_pb.ts";
 import type { ValidateFlowResponse } from "../../gen/taskledger/v1/flow_service_pb.ts";
 import { ValidateFlowResponseSchema } from "../../gen/taskledger/v1/flow_service_pb.ts";
-import type { ParsedDefinition } from "./definition.ts";
+import { fromJson } from "../payload/payload.ts";
+import type { ParsedDefinition, TaskDefinition } from "./definition.ts";
+import { fromMs } from "./duration.ts";
 import type { Flow } from "./flow.entity.ts";
 import { type FlowVersion, tasksOf } from "./flow-version.entity.ts";
 
@@ -45,13 +51,31 @@ export function toFullFlowMessage(flow: Flow, version: FlowVersion): FlowMessage
   const message = toFlowVersionMessage(flow, version);
   message.definition = version.definition;
   message.tasks = create(FlowSchema, {
-    tasks: tasksOf(version).map(({ name, executor, dependsOn }) => ({
-      name,
-      executor,
-      dependsOn: [...dependsOn],
-    })),
+    tasks: tasksOf(version).map(toTaskMessage),
   }).tasks;
+  if (version.inputSchema) message.inputSchema = fromJson(JSON.parse(version.inputSchema));
   return message;
+}
+
+function toTaskMessage(task: TaskDefinition): MessageInitShape<typeof FlowTaskSchema> {
+  const { retry } = task;
+  return {
+    name: task.name,
+    executor: task.executor,
+    dependsOn: [...task.dependsOn],
+    forEach: task.forEach ?? "",
+    retry: {
+      maxAttempts: retry.maxAttempts,
+      initialBackoff: fromMs(retry.initialBackoffMs),
+      multiplier: retry.multiplier,
+      maxBackoff: fromMs(retry.maxBackoffMs),
+      nonRetryable: [...retry.nonRetryable],
+    },
+    lease: fromMs(task.leaseMs),
+    continueOnFailure: task.onFailure === "continue",
+    ...(task.input !== undefined && { input: fromJson(task.input) }),
+    ...(task.timeoutMs !== undefined && { timeout: fromMs(task.timeoutMs) }),
+  };
 }
 
 /** Converts what the check of a definition found. */

@@ -50,7 +50,7 @@ export class ProblemList {
   toProblems(): Problem[] {
     this.#leaveOut();
     return this.#drafts.map(({ offset, path, code, message }, index) => {
-      const position = this.#position(offset);
+      const position = this.positionOf(offset);
       return index < definitionLimits.problems
         ? { path, ...position, code, message: message() }
         : { path, ...position, code: "too_many_problems", message: this.#describeRest() };
@@ -59,7 +59,7 @@ export class ProblemList {
 
   /** Returns where an offset is, for a message. */
   describePosition(offset: number): string {
-    const { line, column } = this.#position(offset);
+    const { line, column } = this.positionOf(offset);
     return `line ${line}, column ${column}`;
   }
 
@@ -73,7 +73,8 @@ export class ProblemList {
     return `from here on there are ${count} more problems; correct the ${definitionLimits.problems} before first`;
   }
 
-  #position(offset: number): { line: number; column: number } {
+  /** Returns where an offset is, from 1. */
+  positionOf(offset: number): { line: number; column: number } {
     this.#lines ??= countLines(this.#text);
     const { line, col } = this.#lines.linePos(Math.min(Math.max(offset, 0), this.#text.length));
     return { line, column: col };

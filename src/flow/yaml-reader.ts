@@ -1,9 +1,12 @@
 import { isMap, isScalar, isSeq, type ParsedNode } from "yaml";
 import { oneLine } from "../server/text.ts";
 import { countCharacters } from "./characters.ts";
+import { formatDuration, parseDuration } from "./duration.ts";
 import { nearest } from "./nearest.ts";
 import { type Place, type ProblemList, quote } from "./problem-list.ts";
 import type { Follow, Value } from "./yaml-aliases.ts";
+import { type JsonValue, readJson } from "./yaml-json.ts";
+import { member } from "./yaml-path.ts";
 import type { YamlTree } from "./yaml-tree.ts";
 
 /** A text of the document. */
@@ -21,6 +24,13 @@ export interface TextRule {
   readonly max: number;
   /** Says what is wrong with the characters, if anything is. */
   readonly findFault: (text: string) => string | undefined;
+}
+
+/** What a number must be like. */
+export interface NumberRule {
+  readonly min: number;
+  readonly max: number;
+  readonly isInteger: boolean;
 }
 
 /** Reads maps, lists and texts. What it cannot read it adds to the problems, and goes on. */
@@ -108,6 +118,55 @@ export class YamlReader {
     return { text, ...place };
   }
 
+  /** Returns a number within bounds. */
+  readNumber(value: Value, { min, max, isInteger }: NumberRule): number | undefined {
+    const node = this.#follow(value);
+    const number = isScalar(node) ? node.value : undefined;
+    if (typeof number !== "number") {
+      this.#refuseType(value, node, "a number");
+      return undefined;
+    }
+    if (!(number >= min && number <= max) || (isInteger && !Number.isInteger(number))) {
+      const kind = isInteger ? "an integer" : "a number";
+      this.#problems.add(value, "bad_number", () => `must be ${kind} from ${min} to ${max}`);
+      return undefined;
+    }
+    return number;
+  }
+
+  /** Returns a duration in milliseconds. */
+  readDuration(
+    value: Value,
+    { min, max }: { readonly min: number; readonly max: number },
+  ): number | undefined {
+    const text = this.readText(value);
+    if (text === undefined) {
+      return undefined;
+    }
+    const ms = parseDuration(text.text);
+    if (ms === undefined || ms < min || ms > max) {
+      const range = `${formatDuration(min)} to ${formatDuration(max)}`;
+      this.#problems.add(value, "bad_duration", () => `must be a duration of ${range}, such as 10s or 1h30m`);
+      return undefined;
+    }
+    return ms;
+  }
+
+  /** Returns one of some texts. */
+  readChoice<T extends string>(value: Value, choices: readonly T[]): T | undefined {
+    const text = this.readText(value);
+    const choice = choices.find((candidate) => candidate === text?.text);
+    if (text !== undefined && choice === undefined) {
+      this.#problems.add(value, "bad_choice", () => `must be ${choices.join(" or ")}`);
+    }
+    return choice;
+  }
+
+  /** Returns any value as JSON. */
+  readJson(value: Value): JsonValue | undefined {
+    return readJson(value, this.#follow, this.#problems);
+  }
+
   /** @param node what is there instead, or undefined if an alias stands for nothing and was refused for it */
   #refuseType(place: Place, node: ParsedNode | null | undefined, wanted: string, advice = ""): void {
     if (node !== undefined) {
@@ -119,13 +178,6 @@ export class YamlReader {
 /** YAML takes what looks like a number or true or false for one, and not for a text. */
 function quoteAdvice(node: ParsedNode | null | undefined): string {
   return isScalar(node) && node.value !== null ? "; put it in quotes" : "";
-}
-
-function member(path: string, key: string): string {
-  if (!/^[a-z_][\w-]{0,63}$/i.test(key)) {
-    return `${path}[${quote(key)}]`;
-  }
-  return path ? `${path}.${key}` : key;
 }
 
 function describeUnknownKey(key: string, keys: readonly string[]): string {

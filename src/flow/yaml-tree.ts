@@ -66,7 +66,7 @@ function tokenize(text: string, problems: ProblemList): CST.Token[] | undefined 
       problems.add(
         { offset: parser.stack.at(-1)!.offset, path: "" },
         "too_deep",
-        () => `more than ${definitionLimits.depth} lists and maps inside each other; a definition has four`,
+        () => `more than ${definitionLimits.depth} lists and maps inside each other`,
       );
       return undefined;
     }

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { ListValueSchema, NullValue, StructSchema, type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { LedgerError } from "../errors.ts";
+import type { Json } from "../template/json.ts";
 
 /**
  * What a payload may be at most.
@@ -104,9 +105,8 @@ export function fromPayloadText(text: string): Value {
   return fromJson(JSON.parse(text));
 }
 
-type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-
-function fromJson(json: Json): Value {
+/** Converts JSON to a payload. Deeper than a payload may be it must not be. */
+export function fromJson(json: Json): Value {
   switch (typeof json) {
     case "boolean":
       return create(ValueSchema, { kind: { case: "boolValue", value: json } });
@@ -119,7 +119,7 @@ function fromJson(json: Json): Value {
     return create(ValueSchema, { kind: { case: "nullValue", value: NullValue.NULL_VALUE } });
   }
   if (Array.isArray(json)) {
-    const value = create(ListValueSchema, { values: json.map(fromJson) });
+    const value = create(ListValueSchema, { values: (json as readonly Json[]).map(fromJson) });
     return create(ValueSchema, { kind: { case: "listValue", value } });
   }
   const value = create(StructSchema);

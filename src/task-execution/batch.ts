@@ -1,24 +1,26 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
 import { createValidator } from "@bufbuild/protovalidate";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
-import {
-  type CreateTaskExecutionRequest,
-  CreateTaskExecutionRequestSchema,
-} from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { LedgerError, problemCodes } from "../errors.ts";
 import { errorDetails } from "../server/error-details.ts";
 import { fromValidationError } from "../server/validation-error.ts";
 import { findIllFormedText } from "../server/well-formed.ts";
-import type { Report } from "./changes.ts";
-import { fromCreateRequest } from "./task-execution.message.ts";
 
 const validator = createValidator();
 
-/** Converts one report of a batch, which is judged by itself: returns the error if it can never be right. */
-export function parseReport(request: CreateTaskExecutionRequest): Report | LedgerError {
-  const validated = validator.validate(CreateTaskExecutionRequestSchema, request);
+/**
+ * Converts one item of a batch, which is judged by itself: returns the error if it can never be right.
+ *
+ * @param convert converts an item that is valid
+ */
+export function parseItem<Desc extends DescMessage, T>(
+  schema: Desc,
+  request: MessageShape<Desc>,
+  convert: (request: MessageShape<Desc>) => T,
+): T | LedgerError {
+  const validated = validator.validate(schema, request);
   if (validated.kind !== "valid") {
     const error = new ConnectError(validated.error.message, Code.InvalidArgument);
     error.cause = validated.error;
@@ -31,7 +33,7 @@ export function parseReport(request: CreateTaskExecutionRequest): Report | Ledge
     return illFormed;
   }
   try {
-    return fromCreateRequest(request);
+    return convert(request);
   } catch (error) {
     if (error instanceof LedgerError) {
       return error;

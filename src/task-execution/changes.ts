@@ -3,7 +3,15 @@ import type { LedgerError } from "../errors.ts";
 import type { LifecycleEvent, LiveStatus, ReportStatus, Status } from "./lifecycle.ts";
 
 /** What an entry of the event log is about. */
-export type EventType = "create" | LifecycleEvent | "amend" | "tag";
+export type EventType =
+  | "create"
+  | LifecycleEvent
+  | "amend"
+  | "tag"
+  | "request_cancel"
+  | "late_result"
+  | "adopt"
+  | "re_execute";
 
 /** The fields that hold payloads, as canonical JSON text. */
 export const payloadFields = ["input", "output", "error"] as const;
@@ -28,6 +36,8 @@ export interface Amendment {
   readonly etag: string;
   readonly reason: string;
   readonly payloads: Partial<Readonly<Record<PayloadField, string | null>>>;
+  /** Whether what becomes stale is executed anew. */
+  readonly executeFlow: boolean;
 }
 
 /** A step of the lifecycle that a person asks for. An empty etag means: whatever it is now. */
@@ -47,8 +57,43 @@ export interface Tagging {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** What a worker hands in for the task that it holds. Payloads are canonical JSON text. */
+export interface WorkReport {
+  readonly type: "work";
+  readonly id: string;
+  /** The token of the claim, a decimal number. */
+  readonly token: string;
+  readonly result: WorkResult;
+}
+
+/** What came of a task at a worker. */
+export type WorkResult =
+  | { readonly status: "completed"; readonly output: string | undefined }
+  | {
+      readonly status: "failed";
+      readonly error: string;
+      /** The type within `error`. */
+      readonly errorType: string;
+      readonly retryable: boolean;
+      readonly retryAfterMs: number;
+    }
+  | { readonly status: "cancelled" };
+
+/** Ends the attempt of a worker that is not heard of any more, or that took too long. */
+export interface Expiry {
+  readonly type: "expire";
+  readonly id: string;
+}
+
+/** Makes a result that came too late the output of its task. */
+export interface Adoption {
+  readonly type: "adopt";
+  readonly id: string;
+  readonly reason: string;
+}
+
 /** A change of one task execution. */
-export type Change = Report | Amendment | Step | Tagging;
+export type Change = Report | Amendment | Step | Tagging | WorkReport | Expiry | Adoption;
 
 /** Who makes changes, for `modified_by` and the event log. */
 export interface Author {
@@ -89,6 +134,20 @@ export interface TaskRecord {
   output?: string | null;
   error?: string | null;
   tags: TagRow[];
+  readonly attempt: number;
+  readonly iteration: number | null;
+  readonly generation: number;
+  readonly interruptions: number;
+  /** Which workers may claim it. Null if nobody may, in a run of an outside engine. */
+  readonly executor: string | null;
+  readonly claimRank: number | null;
+  readonly availableTime: Date | null;
+  /** The token of its claim, a decimal number. */
+  leaseToken: string | null;
+  rerun: boolean;
+  outdateOnEnd: boolean;
+  /** Whether the worker that holds it is asked to stop. Not loaded by lists. */
+  cancelRequested?: boolean;
 }
 
 /** What a change did to a record. */
@@ -96,5 +155,10 @@ export type ChangeOutcome = "created" | "updated" | "unchanged";
 
 /** The answer to one change: the record after it and what it did, or why it was refused. */
 export type ChangeResult =
-  | { readonly record: TaskRecord; readonly outcome: ChangeOutcome }
+  | {
+      readonly record: TaskRecord;
+      readonly outcome: ChangeOutcome;
+      /** What became stale by it, upstream before downstream. */
+      readonly outdated?: readonly TaskRecord[];
+    }
   | { readonly refused: LedgerError };

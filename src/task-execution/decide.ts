@@ -118,9 +118,17 @@ export function decideAmendment(record: TaskRecord, { payloads, etag }: Amendmen
   };
 }
 
-/** Decides a step, as {@link decideReport} does a report. Taking a step twice is the same as once. */
+/**
+ * Decides a step, as {@link decideReport} does a report. Taking a step twice is the same as once.
+ *
+ * A record that a worker holds is not cancelled, but its worker asked to stop.
+ */
 export function decideStep(record: TaskRecord, { type, etag }: Step, now: Date): Decision | undefined {
-  const done = { cancel: record.status === "cancelled", delete: record.status === "deleted" };
+  const isHeld = record.status === "running" && record.leaseToken !== null;
+  const done = {
+    cancel: record.status === "cancelled" || (isHeld && record.cancelRequested === true),
+    delete: record.status === "deleted",
+  };
   if (type === "undelete" ? !done.delete : done[type]) {
     return undefined;
   }
@@ -132,6 +140,15 @@ export function decideStep(record: TaskRecord, { type, etag }: Step, now: Date):
     throw illegal(record, type);
   }
   expectEtag(record, etag);
+  if (type === "cancel" && isHeld) {
+    return {
+      event: "request_cancel",
+      changedFields: [],
+      apply(target) {
+        target.cancelRequested = true;
+      },
+    };
+  }
   return {
     event: type,
     changedFields: [],
@@ -142,6 +159,20 @@ export function decideStep(record: TaskRecord, { type, etag }: Step, now: Date):
       target.status = status;
     },
   };
+}
+
+/** Returns the change that makes a record stale, or undefined if the lifecycle knows none from its status. */
+export function decideOutdate({ status }: TaskRecord): Decision | undefined {
+  const outdated = next(status, "outdate");
+  return (
+    outdated && {
+      event: "outdate",
+      changedFields: [],
+      apply(target) {
+        target.status = outdated;
+      },
+    }
+  );
 }
 
 function expectEtag(record: TaskRecord, etag: string): void {

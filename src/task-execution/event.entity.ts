@@ -20,6 +20,7 @@ const schema = defineEntity({
     reason: p.text(),
     requestId: p.text(),
     changedFields: p.text(),
+    causeId: p.uuid().nullable(),
     createTime: p.datetime(3),
   },
   filters: { organization: organizationFilter },

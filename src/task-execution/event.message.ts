@@ -20,6 +20,11 @@ const pbTypes: Readonly<Record<EventType, PbType>> = {
   undelete: PbType.UNDELETE,
   amend: PbType.AMEND,
   tag: PbType.TAG,
+  request_cancel: PbType.REQUEST_CANCEL,
+  late_result: PbType.LATE_RESULT,
+  adopt: PbType.ADOPT,
+  // Of runs only, which this is never asked for.
+  re_execute: PbType.UNSPECIFIED,
 };
 
 /** Converts an entry of the event log for the wire. */
@@ -34,5 +39,6 @@ export function toEventMessage(event: Event): TaskExecutionEvent {
     requestId: event.requestId,
     createTime: timestampFromDate(event.createTime),
     changedFields: JSON.parse(event.changedFields),
+    causedById: event.causeId ?? "",
   });
 }

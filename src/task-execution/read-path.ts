@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { type RawBuilder, sql } from "kysely";
+import { TaskLease } from "../dispatch/task-lease.entity.ts";
 import { notFound } from "../errors.ts";
 import type { TaskRecord } from "./changes.ts";
 import { Event } from "./event.entity.ts";
@@ -28,14 +29,22 @@ export interface RecordFilter {
 
 const payloads = ["input", "output", "error"] as const;
 
-/** Returns the record with an id, with payloads and tags. */
-export function getRecord(em: EntityManager, where: { id: string } | RecordKey): Promise<TaskRecord> {
+/** Returns the record with an id or key, with payloads and tags, and who holds it. */
+export function getRecord(
+  em: EntityManager,
+  where: { id: string } | RecordKey,
+): Promise<TaskRecord & { readonly lease: TaskLease | null }> {
   return em.transactional(async (tx) => {
     const found = await tx.findOne(TaskExecution, where, { populate: payloads });
     if (found === null) {
       throw notFound("task execution");
     }
-    return (await withTags(tx, [found]))[0]!;
+    const [record] = await withTags(tx, [found]);
+    const lease =
+      found.status === "running" && found.leaseToken !== null
+        ? await tx.findOne(TaskLease, { taskExecutionId: found.id })
+        : null;
+    return { ...record!, lease };
   });
 }
 

@@ -1,9 +1,9 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { TaskExecution } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import {
   TaskTagOperation_Action as Action,
   type BatchCreateTaskExecutionsResponse_ResultSchema,
+  CreateTaskExecutionRequestSchema,
   CreateTaskExecutionResponseSchema,
   UpdateTaskTagsResponse_Result as TagResult,
   type TaskExecutionService,
@@ -12,16 +12,18 @@ import {
 import { View } from "../../gen/taskledger/v1/view_pb.ts";
 import { callerOf } from "../auth/caller.ts";
 import { emOf } from "../db/em.ts";
+import { toLeaseMessage } from "../dispatch/worker.message.ts";
 import { LedgerError } from "../errors.ts";
 import type { PageTokens } from "../page-token/page-token.ts";
 import { toPayloadText } from "../payload/payload.ts";
 import { toErrorText } from "../payload/task-error.ts";
 import { requestIdOf } from "../server/request-id.ts";
-import { parseReport, toItemStatus } from "./batch.ts";
+import { parseItem, toItemStatus } from "./batch.ts";
 import {
   type Amendment,
   type Change,
   type ChangeOutcome,
+  type ChangeResult,
   payloadFields,
   type Report,
   type TaskRecord,
@@ -29,8 +31,13 @@ import {
 import { toEventMessage } from "./event.message.ts";
 import { getRecord, listEvents, listRecords } from "./read-path.ts";
 import { recordFilterOf } from "./record-filter.ts";
-import { fromCreateRequest, toPbOutcome, toTaskExecutionMessage } from "./task-execution.message.ts";
-import type { WritePath } from "./write-path.ts";
+import {
+  fromCreateRequest,
+  toPbOutcome,
+  toTaskExecutionMessage,
+  withoutPayloads,
+} from "./task-execution.message.ts";
+import type { ApplyOptions, WritePath } from "./write-path.ts";
 
 const defaultPageSize = 50;
 
@@ -41,24 +48,17 @@ export function taskExecutionService(deps: {
 }): ServiceImpl<typeof TaskExecutionService> {
   const { writePath, pageTokens } = deps;
 
-  function apply(
-    ctx: HandlerContext,
-    changes: readonly Change[],
-    failsAll?: (refused: LedgerError) => boolean,
-  ) {
-    return writePath.apply(
-      emOf(ctx),
-      { caller: callerOf(ctx), requestId: requestIdOf(ctx) },
-      changes,
-      failsAll,
-    );
+  function apply(ctx: HandlerContext, changes: readonly Change[], options?: ApplyOptions) {
+    const author = { caller: callerOf(ctx), requestId: requestIdOf(ctx) };
+    return writePath.apply(emOf(ctx), author, changes, options);
   }
 
   async function applyOne(
     ctx: HandlerContext,
     change: Change,
-  ): Promise<{ record: TaskRecord; outcome: ChangeOutcome }> {
-    const [result] = await apply(ctx, [change]);
+    isTrial = false,
+  ): Promise<Extract<ChangeResult, { record: TaskRecord }>> {
+    const [result] = await apply(ctx, [change], { isTrial });
     if ("refused" in result!) {
       throw result.refused;
     }
@@ -72,7 +72,9 @@ export function taskExecutionService(deps: {
     },
 
     async batchCreateTaskExecutions({ requests }, ctx) {
-      const parsed = requests.map(parseReport);
+      const parsed = requests.map((request) =>
+        parseItem(CreateTaskExecutionRequestSchema, request, fromCreateRequest),
+      );
       const reports = parsed.filter((item): item is Report => !(item instanceof LedgerError));
       const applied = (reports.length > 0 ? await apply(ctx, reports) : []).values();
       const results = parsed.map(
@@ -100,7 +102,10 @@ export function taskExecutionService(deps: {
               taskExecutionIdx: lookup.value.taskExecutionIdx,
             }
           : { id: lookup.value ?? "" };
-      return { taskExecution: toTaskExecutionMessage(await getRecord(emOf(ctx), where)) };
+      const { lease, ...record } = await getRecord(emOf(ctx), where);
+      const taskExecution = toTaskExecutionMessage(record);
+      if (lease !== null) taskExecution.lease = toLeaseMessage(lease);
+      return { taskExecution };
     },
 
     async listTaskExecutions(request, ctx) {
@@ -116,7 +121,12 @@ export function taskExecutionService(deps: {
     },
 
     async updateTaskExecution(request, ctx) {
-      const { record } = await applyOne(ctx, toAmendment(request));
+      const { record, outdated = [] } = await applyOne(ctx, toAmendment(request), request.validateOnly);
+      return { taskExecution: withoutPayloads(record), outdated: outdated.map(withoutPayloads) };
+    },
+
+    async adoptLateResult({ id, reason }, ctx) {
+      const { record } = await applyOne(ctx, { type: "adopt", id: id.toLowerCase(), reason });
       return { taskExecution: withoutPayloads(record) };
     },
 
@@ -143,7 +153,8 @@ export function taskExecutionService(deps: {
         tag,
         metadata,
       }));
-      const results = await apply(ctx, changes, ({ problem }) => problem !== "NOT_FOUND");
+      const failsAll = ({ problem }: LedgerError) => problem !== "NOT_FOUND";
+      const results = await apply(ctx, changes, { failsAll });
       return { results: results.map((result, index) => toTagResult(result, changes[index]!.action)) };
     },
 
@@ -159,11 +170,14 @@ export function taskExecutionService(deps: {
   };
 }
 
-function withoutPayloads(record: TaskRecord): TaskExecution {
-  return toTaskExecutionMessage({ ...record, input: null, output: null, error: null });
-}
-
-function toAmendment({ id, etag, reason, updateMask, ...content }: UpdateTaskExecutionRequest): Amendment {
+function toAmendment({
+  id,
+  etag,
+  reason,
+  updateMask,
+  executeFlow,
+  ...content
+}: UpdateTaskExecutionRequest): Amendment {
   const texts = {
     input: content.input ? toPayloadText(content.input, "input") : null,
     output: content.output ? toPayloadText(content.output, "output") : null,
@@ -171,7 +185,7 @@ function toAmendment({ id, etag, reason, updateMask, ...content }: UpdateTaskExe
   };
   const fields = payloadFields.filter((field) => updateMask?.paths.includes(field));
   const payloads = Object.fromEntries(fields.map((field) => [field, texts[field]]));
-  return { type: "amend", id: id.toLowerCase(), etag, reason, payloads };
+  return { type: "amend", id: id.toLowerCase(), etag, reason, payloads, executeFlow };
 }
 
 function toTagResult(

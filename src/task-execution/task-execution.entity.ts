@@ -26,6 +26,16 @@ const schema = defineEntity({
     startTime: p.datetime(3).nullable(),
     endTime: p.datetime(3).nullable(),
     deleteTime: p.datetime(3).nullable(),
+    attempt: p.integer(),
+    iteration: p.integer().nullable(),
+    generation: p.integer(),
+    interruptions: p.integer(),
+    executor: p.text().nullable(),
+    claimRank: p.integer().nullable(),
+    availableTime: p.datetime(3).nullable(),
+    leaseToken: p.bigint("string").nullable(),
+    rerun: p.boolean(),
+    outdateOnEnd: p.boolean(),
   },
   filters: { organization: organizationFilter },
   rowLevelSecurity: "force",
@@ -36,6 +46,10 @@ const schema = defineEntity({
  *
  * `input`, `output` and `error` are canonical JSON text, null for none; `payloadBytes` is how many bytes
  * they have together. They are loaded only when asked for.
+ *
+ * The columns from `attempt` on are for managed runs. A queued record with an `executor` can be claimed
+ * from `availableTime` on; `leaseToken` is the token of its claim; `rerun` asks for a new record once the
+ * upstreams have completed; with `outdateOnEnd` it becomes stale when it ends.
  */
 export class TaskExecution extends schema.class {}
 schema.setClass(TaskExecution);

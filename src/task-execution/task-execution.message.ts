@@ -53,6 +53,8 @@ export function toTaskExecutionMessage(record: TaskRecord): TaskExecution {
     updateTime: timestampFromDate(record.updateTime),
     etag: String(record.etag),
     edited: record.edited,
+    attempt: record.attempt,
+    interruptions: record.interruptions,
     tags: record.tags.map(({ tag, metadata }) => ({ tag, metadata: JSON.parse(metadata) })),
   };
   if (record.input) message.input = fromPayloadText(record.input);
@@ -60,8 +62,17 @@ export function toTaskExecutionMessage(record: TaskRecord): TaskExecution {
   if (record.error) message.error = fromErrorText(record.error);
   if (record.startTime) message.startTime = timestampFromDate(record.startTime);
   if (record.endTime) message.endTime = timestampFromDate(record.endTime);
+  if (record.iteration !== null) message.iteration = record.iteration;
+  if (record.status === "queued" && record.availableTime) {
+    message.availableTime = timestampFromDate(record.availableTime);
+  }
   if (record.deleteTime) message.deleteTime = timestampFromDate(record.deleteTime);
   return create(TaskExecutionSchema, message);
+}
+
+/** Converts a record for the wire, as answers to writes have it. */
+export function withoutPayloads(record: TaskRecord): TaskExecution {
+  return toTaskExecutionMessage({ ...record, input: null, output: null, error: null });
 }
 
 /**

@@ -1,72 +1,105 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { modifiedByOf } from "../auth/modified-by.ts";
+import type { Lease } from "../dispatch/lease-statements.ts";
+import { changeLeases } from "../dispatch/lease-statements.ts";
+import type { FlowPlan, FlowPlans } from "../flow/flow-plan.ts";
 import { flowStatus, isEnded } from "../flow-execution/flow-status.ts";
 import {
   type Author,
   type Change,
+  type EventType,
   type PayloadField,
   payloadFields,
   type TagRow,
   type TaskRecord,
 } from "./changes.ts";
 import type { Decision } from "./decide.ts";
-import {
-  type EventRow,
-  findByIds,
-  findByKeys,
-  findLastEnd,
-  findRunIds,
-  findTaskStatuses,
-  insertEvents,
-  insertRecords,
-  type Lookup,
-  lockRuns,
-  type RunRecord,
-  type TaskOfRun,
-  updateRecords,
-  updateRuns,
-  writeTags,
-} from "./write-statements.ts";
+import { type EventRow, insertEvents } from "./event-statements.ts";
+import { lookupsOf } from "./lookups.ts";
+import { findByIds, findByKeys, insertRecords, updateRecords } from "./record-statements.ts";
+import { findRunIds, lockRuns, type RunRecord, updateRuns } from "./run-statements.ts";
+import { tagDifferences, writeTags } from "./tag-statements.ts";
+import { findLastEnd, findTaskStates, type TaskOfRun, type TaskState } from "./task-state-statements.ts";
+
+/** What a transaction takes from outside. */
+export interface WorkspaceDeps {
+  readonly author: Author;
+  readonly now: Date;
+  readonly newId: () => string;
+  readonly plans: FlowPlans;
+}
+
+/** What the event log says of a change beside what changed. */
+interface Because {
+  readonly reason?: string;
+  /** The record whose change caused this one. */
+  readonly causeId?: string | null;
+}
 
 /** What is known of a changed record that the record does not say itself. */
 interface Dirty {
   readonly record: TaskRecord;
   readonly isNew: boolean;
+  readonly delayMs: number;
   readonly payloads: Set<PayloadField>;
   readonly tagsBefore: readonly TagRow[];
 }
 
 /**
- * What one transaction works on: the locked runs, the records that its changes are about, and what will be
- * written when all changes are decided.
+ * What one transaction works on: the locked runs, the records that its changes are about, and what is to be
+ * written.
+ *
+ * `flush` stores what has changed so far, so that statements see it; `finish` gives the runs their status and
+ * stores them with the events.
  */
 export class Workspace {
+  readonly em: EntityManager;
   readonly author: Author;
   readonly now: Date;
-  readonly #em: EntityManager;
-  readonly #runs: Map<string, RunRecord>;
+  readonly newId: () => string;
+  readonly #plans: FlowPlans;
+  readonly #runs = new Map<string, RunRecord>();
+  readonly #touched = new Set<string>();
+  readonly #started = new Map<string, Date>();
   readonly #byId = new Map<string, TaskRecord>();
   readonly #byKey = new Map<string, TaskRecord>();
-  readonly #dirty = new Map<string, Dirty>();
   readonly #events: EventRow[] = [];
-  readonly #moved = new Map<string, TaskOfRun>();
+  #dirty = new Map<string, Dirty>();
+  #leases = {
+    given: [] as Lease[],
+    dropped: new Set<string>(),
+    restored: new Set<string>(),
+    cancelled: new Set<string>(),
+  };
+  #uncounted = new Map<string, TaskOfRun>();
+  #moved = new Map<string, Set<string>>();
+  readonly #readied = new Map<number, Set<string>>();
 
-  private constructor(em: EntityManager, author: Author, now: Date, runs: Map<string, RunRecord>) {
-    this.#em = em;
+  constructor(em: EntityManager, { author, now, newId, plans }: WorkspaceDeps) {
+    this.em = em;
     this.author = author;
     this.now = now;
-    this.#runs = runs;
+    this.newId = newId;
+    this.#plans = plans;
   }
 
-  /** Locks the runs that the changes are about, and those named beside, and loads the records. */
-  static async open(
-    em: EntityManager,
-    author: Author,
-    now: Date,
-    changes: readonly Change[],
-    moreRunIds: readonly string[] = [],
-  ): Promise<Workspace> {
-    const { organizationId } = author.caller;
+  get organizationId(): string {
+    return this.author.caller.organizationId;
+  }
+
+  /** The runs that are locked. */
+  get runs(): Iterable<RunRecord> {
+    return this.#runs.values();
+  }
+
+  /** The executors that have something new to claim, by how many milliseconds it takes until they can. */
+  get readied(): ReadonlyMap<number, ReadonlySet<string>> {
+    return this.#readied;
+  }
+
+  /** Locks the runs that changes are about, and those named beside, and loads the records. Only the first call may wait. */
+  async load(changes: readonly Change[], moreRunIds: readonly string[] = []): Promise<void> {
+    const { em, organizationId } = this;
     const { ids, keys } = lookupsOf(changes);
     const runOfId =
       ids.length > 0
@@ -75,32 +108,46 @@ export class Workspace {
             organizationId,
             ids.map(({ id }) => id),
           )
-        : new Map();
+        : new Map<string, string>();
     const runIds = new Set([
       ...moreRunIds,
       ...runOfId.values(),
       ...keys.map(({ flowExecutionId }) => flowExecutionId),
     ]);
-    const runs = runIds.size > 0 ? await lockRuns(em, organizationId, [...runIds]) : new Map();
-    const work = new Workspace(em, author, now, runs);
-    const known = keys.filter(({ flowExecutionId }) => runs.has(flowExecutionId));
-    const records = [
-      ...(known.length > 0 ? await findByKeys(em, organizationId, known) : []),
-      ...(runOfId.size > 0 ? await findByIds(em, organizationId, ids) : []),
-    ];
-    for (const record of records) {
-      work.#remember(record);
+    if (runIds.size > 0) {
+      this.take(await lockRuns(em, organizationId, [...runIds]));
     }
-    return work;
+    const known = keys.filter(({ flowExecutionId }) => this.#runs.has(flowExecutionId));
+    if (known.length > 0) this.remember(await findByKeys(em, organizationId, known));
+    if (runOfId.size > 0) this.remember(await findByIds(em, organizationId, ids));
   }
 
-  get organizationId(): string {
-    return this.author.caller.organizationId;
+  /** Adds runs that were locked elsewhere. */
+  take(runs: readonly RunRecord[]): void {
+    for (const run of runs) {
+      if (!this.#runs.has(run.id)) this.#runs.set(run.id, run);
+    }
+  }
+
+  /** Adds records that were loaded elsewhere, of locked runs, and returns them as they are known here. */
+  remember(records: readonly TaskRecord[]): TaskRecord[] {
+    return records.map((record) => {
+      // One object for one record, whether it was looked up by id, by key or by both.
+      const known = this.#byId.get(record.id) ?? record;
+      this.#byId.set(known.id, known);
+      this.#byKey.set(keyOf(known), known);
+      return known;
+    });
   }
 
   /** Returns a locked run, or undefined if the organization has none with this id. */
   run(id: string): RunRecord | undefined {
     return this.#runs.get(id);
+  }
+
+  /** Returns the plan of the flow version that a run is of. */
+  planOf(run: RunRecord): Promise<FlowPlan> {
+    return this.#plans.of(this.em, this.organizationId, run);
   }
 
   /** Returns the record that a change is about, as the changes before left it, or undefined if there is none. */
@@ -109,21 +156,22 @@ export class Workspace {
   }
 
   /** Adds a new record. */
-  add(record: TaskRecord, changedFields: readonly string[]): void {
-    this.#remember(record);
-    this.#dirty.set(record.id, { record, isNew: true, payloads: new Set(), tagsBefore: [] });
-    this.#moved.set(taskKeyOf(record), record);
-    this.#log(record, "create", null, changedFields, "");
+  add(
+    record: TaskRecord,
+    changedFields: readonly string[],
+    { type = "create", delayMs = 0, ...because }: Because & { type?: EventType; delayMs?: number } = {},
+  ): void {
+    this.remember([record]);
+    this.#dirty.set(record.id, { record, isNew: true, delayMs, payloads: new Set(), tagsBefore: [] });
+    this.#move(record);
+    this.#ready(record, delayMs);
+    this.#log(record, type, null, changedFields, because);
   }
 
   /** Changes a record. */
-  change(record: TaskRecord, decision: Decision, reason: string): void {
-    let dirty = this.#dirty.get(record.id);
-    if (dirty === undefined) {
-      dirty = { record, isNew: false, payloads: new Set(), tagsBefore: record.tags };
-      this.#dirty.set(record.id, dirty);
-    }
-    const before = record.status;
+  change(record: TaskRecord, decision: Decision, because: Because = {}): void {
+    const dirty = this.#markDirty(record);
+    const before = { ...record };
     decision.apply(record);
     record.etag++;
     record.updateTime = this.now;
@@ -133,66 +181,182 @@ export class Workspace {
         dirty.payloads.add(field);
       }
     }
-    if (record.status !== before) {
-      this.#moved.set(taskKeyOf(record), record);
+    if (record.status !== before.status) {
+      this.#move(record);
+      if (before.leaseToken !== null && before.status === "running") this.#leases.dropped.add(record.id);
+      if (record.leaseToken !== null && record.status === "running") this.#leases.restored.add(record.id);
+      this.#ready(record, 0);
     }
-    this.#log(record, decision.event, before, decision.changedFields, reason);
+    if (record.cancelRequested && !before.cancelRequested) this.#leases.cancelled.add(record.id);
+    this.#log(record, decision.event, before.status, decision.changedFields, because);
+  }
+
+  /** Changes what dispatch knows of a record, which is not part of what others see of it. */
+  mark(record: TaskRecord, marks: Partial<Pick<TaskRecord, "rerun" | "outdateOnEnd">>): void {
+    this.#markDirty(record);
+    Object.assign(record, marks);
+  }
+
+  /** Starts a queued record under a lease, whose token is the number of this change. */
+  start(record: TaskRecord, lease: Omit<Lease, "token" | "taskExecutionId" | "flowExecutionId">): void {
+    const token = String(this.#runs.get(record.flowExecutionId)!.revision + 1n);
+    this.change(record, {
+      event: "start",
+      changedFields: [],
+      apply: (target) => {
+        target.status = "running";
+        target.startTime = this.now;
+      },
+    });
+    record.leaseToken = token;
+    this.#leases.given.push({
+      ...lease,
+      token,
+      taskExecutionId: record.id,
+      flowExecutionId: record.flowExecutionId,
+    });
+  }
+
+  /** Logs something about a record that does not change it. */
+  note(record: TaskRecord, type: EventType, changedFields: readonly string[], because: Because = {}): void {
+    this.#log(record, type, record.status, changedFields, because);
+  }
+
+  /** Logs something about a run that does not change what it says of itself. */
+  noteRun(run: RunRecord, type: EventType, reason = ""): void {
+    this.#push(run, null, type, type === "create" ? null : run.status, run.status, [], { reason });
   }
 
   /** Changes a run itself. */
-  changeRun(run: RunRecord, type: EventRow["type"], reason: string, apply: (run: RunRecord) => void): void {
+  changeRun(run: RunRecord, type: EventType, reason: string, apply: (run: RunRecord) => void): void {
     const before = run.status;
     apply(run);
     run.etag++;
     run.modifiedBy = modifiedByOf(this.author.caller);
     run.status = flowStatus(run);
-    this.#push(run, null, type, before, run.status, [], reason);
+    this.#push(run, null, type, before, run.status, [], { reason });
   }
 
-  /** Writes everything that has changed. */
-  async write(): Promise<void> {
-    if (this.#events.length === 0) {
-      return;
+  /** Says that tasks of a run may have become ready without one of their upstreams moving. */
+  nudge(run: RunRecord, names: Iterable<string>): void {
+    const moved = this.#moved.get(run.id) ?? new Set();
+    for (const name of names) moved.add(name);
+    this.#moved.set(run.id, moved);
+  }
+
+  /** Returns the names of the tasks that moved since the last call, by run. */
+  takeMoved(): ReadonlyMap<string, ReadonlySet<string>> {
+    const moved = this.#moved;
+    this.#moved = new Map();
+    return moved;
+  }
+
+  /** Returns what tasks of a run have come to, by name, as far as it was flushed. */
+  async statesOf(run: RunRecord, names: Iterable<string>): Promise<ReadonlyMap<string, TaskState>> {
+    const plan = await this.planOf(run);
+    const tasks = [...names].map((taskName) => taskOfRun(run, taskName, plan));
+    const states = await findTaskStates(this.em, this.organizationId, tasks);
+    return new Map(states.map((state) => [state.taskName, state]));
+  }
+
+  /** Returns the idx of the next record of a task, counting those that are only known here. */
+  async nextIdx(run: RunRecord, taskName: string): Promise<number> {
+    const stored = (await this.statesOf(run, [taskName])).get(taskName)?.nextIdx ?? 0;
+    let next = stored;
+    for (const { record } of this.#dirty.values()) {
+      if (record.flowExecutionId === run.id && record.taskName === taskName) {
+        next = Math.max(next, record.taskExecutionIdx + 1);
+      }
     }
-    const { organizationId, now } = this;
-    const em = this.#em;
-    const moved = [...this.#moved.values()].map(({ flowExecutionId, taskName }) => ({
-      flowExecutionId,
-      taskName,
-    }));
+    return next;
+  }
+
+  /** Stores the records that have changed, and counts the tasks of their runs anew. */
+  async flush(): Promise<void> {
+    const { em, organizationId } = this;
     const dirty = [...this.#dirty.values()];
-    if (moved.length > 0) await this.#count(moved, -1);
-    const added = dirty.filter(({ isNew }) => isNew).map(({ record }) => record);
+    const moved = await this.#complete(this.#uncounted);
+    const leases = this.#leases;
+    this.#dirty = new Map();
+    this.#uncounted = new Map();
+    this.#leases = { given: [], dropped: new Set(), restored: new Set(), cancelled: new Set() };
+    await this.#count(moved, -1);
+    const added = dirty.filter(({ isNew }) => isNew);
     const changed = dirty.filter(({ isNew }) => !isNew);
     if (added.length > 0) await insertRecords(em, organizationId, added.sort(byKey));
     if (changed.length > 0) await updateRecords(em, organizationId, changed);
-    await writeTags(em, organizationId, ...tagDifferences(dirty), now);
-    if (moved.length > 0) await this.#count(moved, 1);
-    const runIds = new Set(this.#events.map(({ flowExecutionId }) => flowExecutionId));
-    const runs = [...runIds].map((id) => this.#runs.get(id)!);
+    await writeTags(em, organizationId, ...tagDifferences(dirty), this.now);
+    const restored = [...leases.restored].map((id) => this.#byId.get(id)!);
+    await changeLeases(em, organizationId, { ...leases, restored });
+    await this.#count(moved, 1);
+  }
+
+  /** Stores the runs and the events. Nothing may change after it. */
+  async finish(): Promise<void> {
+    if (this.#touched.size === 0) {
+      return;
+    }
+    const { organizationId, now, em } = this;
+    const runs = [...this.#touched].map((id) => this.#runs.get(id)!);
     for (const run of runs) {
       await this.#settle(run);
     }
     await updateRuns(em, organizationId, runs, now);
     const { subject, kind, keyName } = this.author.caller;
     const actor = { organizationId, subject, kind, keyName, requestId: this.author.requestId, time: now };
-    await insertEvents(em, actor, this.#events);
+    if (this.#events.length > 0) await insertEvents(em, actor, this.#events);
+  }
+
+  /** Counts all tasks of a run anew, because it has another flow version. */
+  async recount(run: RunRecord): Promise<void> {
+    const plan = await this.planOf(run);
+    for (const status of Object.keys(run.counts) as (keyof typeof run.counts)[]) run.counts[status] = 0;
+    run.tolerated = 0;
+    run.totalTasks = plan.tasks.size;
+    this.#touched.add(run.id);
+    await this.#count(
+      [...plan.tasks.keys()].map((name) => taskOfRun(run, name, plan)),
+      1,
+    );
   }
 
   /** Takes the tasks that move out of the counts of their runs before the write, and puts them in after it. */
   async #count(moved: readonly TaskOfRun[], sign: 1 | -1): Promise<void> {
-    for (const { flowExecutionId, status } of await findTaskStatuses(this.#em, this.organizationId, moved)) {
-      this.#runs.get(flowExecutionId)!.counts[status] += sign;
+    for (const { flowExecutionId, taskName, status } of await findTaskStates(
+      this.em,
+      this.organizationId,
+      moved,
+    )) {
+      const run = this.#runs.get(flowExecutionId)!;
+      if (status === undefined) continue;
+      run.counts[status] += sign;
+      if (status === "failed" && run.dispatch === "managed") {
+        const plan = await this.planOf(run);
+        if (plan.tasks.get(taskName)?.onFailure === "continue") run.tolerated += sign;
+      }
     }
+  }
+
+  /** Adds to tasks what their flow version says of them, and leaves out those that are not in it any more. */
+  async #complete(tasks: ReadonlyMap<string, TaskOfRun>): Promise<TaskOfRun[]> {
+    const complete: TaskOfRun[] = [];
+    for (const task of tasks.values()) {
+      const run = this.#runs.get(task.flowExecutionId)!;
+      if (run.dispatch === "external") {
+        complete.push(task);
+        continue;
+      }
+      const plan = await this.planOf(run);
+      if (plan.tasks.has(task.taskName)) complete.push(taskOfRun(run, task.taskName, plan));
+    }
+    return complete;
   }
 
   /** Gives a run the status and times that follow from its tasks. */
   async #settle(run: RunRecord): Promise<void> {
-    for (const { record } of this.#dirty.values()) {
-      if (record.flowExecutionId === run.id && record.startTime !== null) {
-        run.startTime =
-          run.startTime === null || record.startTime < run.startTime ? record.startTime : run.startTime;
-      }
+    const started = this.#started.get(run.id);
+    if (started !== undefined && (run.startTime === null || started < run.startTime)) {
+      run.startTime = started;
     }
     run.status = flowStatus(run);
     if (run.status === "deleted") {
@@ -201,30 +365,57 @@ export class Workspace {
     if (!isEnded(run.status)) {
       run.endTime = null;
     } else if (run.endTime === null) {
-      run.endTime = run.cancelTime ?? (await findLastEnd(this.#em, this.organizationId, run.id)) ?? this.now;
+      run.endTime = run.cancelTime ?? (await findLastEnd(this.em, this.organizationId, run.id)) ?? this.now;
     }
+  }
+
+  #markDirty(record: TaskRecord): Dirty {
+    let dirty = this.#dirty.get(record.id);
+    if (dirty === undefined) {
+      dirty = { record, isNew: false, delayMs: 0, payloads: new Set(), tagsBefore: record.tags };
+      this.#dirty.set(record.id, dirty);
+    }
+    return dirty;
+  }
+
+  #ready({ status, executor }: TaskRecord, delayMs: number): void {
+    if (status === "queued" && executor !== null) {
+      this.#readied.set(delayMs, (this.#readied.get(delayMs) ?? new Set()).add(executor));
+    }
+  }
+
+  #move({ flowExecutionId, taskName }: TaskRecord): void {
+    const task = { flowExecutionId, taskName, isLoop: false };
+    this.#uncounted.set(`${flowExecutionId}/${taskName}`, task);
+    this.nudge(this.#runs.get(flowExecutionId)!, [taskName]);
   }
 
   #log(
     record: TaskRecord,
-    type: EventRow["type"],
+    type: EventType,
     from: EventRow["fromStatus"],
     fields: readonly string[],
-    reason: string,
+    because: Because,
   ): void {
-    this.#push(this.#runs.get(record.flowExecutionId)!, record.id, type, from, record.status, fields, reason);
+    const { flowExecutionId, startTime } = record;
+    const earliest = this.#started.get(flowExecutionId);
+    if (startTime !== null && (earliest === undefined || startTime < earliest)) {
+      this.#started.set(flowExecutionId, startTime);
+    }
+    this.#push(this.#runs.get(flowExecutionId)!, record.id, type, from, record.status, fields, because);
   }
 
   #push(
     run: RunRecord,
     taskExecutionId: string | null,
-    type: EventRow["type"],
+    type: EventType,
     fromStatus: EventRow["fromStatus"],
     toStatus: EventRow["toStatus"],
     fields: readonly string[],
-    reason: string,
+    { reason = "", causeId = null }: Because,
   ): void {
     run.revision++;
+    this.#touched.add(run.id);
     this.#events.push({
       flowExecutionId: run.id,
       revision: String(run.revision),
@@ -233,63 +424,25 @@ export class Workspace {
       fromStatus,
       toStatus,
       reason,
+      causeId,
       changedFields: JSON.stringify(fields),
     });
   }
-
-  #remember(record: TaskRecord): void {
-    // One object for one record, whether it was looked up by id, by key or by both.
-    const known = this.#byId.get(record.id) ?? record;
-    this.#byId.set(known.id, known);
-    this.#byKey.set(keyOf(known), known);
-  }
 }
 
-/** Returns what to look up for changes, each record once, with the lengths of the payloads to compare. */
-function lookupsOf(changes: readonly Change[]) {
-  const ids = new Map<string, { id: string; lengths: Lookup["lengths"] }>();
-  const keys = new Map<string, Lookup>();
-  for (const change of changes) {
-    let lengths: Lookup["lengths"] = { input: [], output: [], error: [] };
-    if (change.type === "report") {
-      const { flowExecutionId, taskName, taskExecutionIdx } = change;
-      const known = keys.get(keyOf(change));
-      lengths = known?.lengths ?? lengths;
-      keys.set(keyOf(change), { flowExecutionId, taskName, taskExecutionIdx, lengths });
-    } else {
-      lengths = ids.get(change.id)?.lengths ?? lengths;
-      ids.set(change.id, { id: change.id, lengths });
-    }
-    if ("payloads" in change) {
-      for (const field of payloadFields) {
-        const text = change.payloads[field];
-        if (typeof text === "string") {
-          lengths[field].push(Buffer.byteLength(text));
-        }
-      }
-    }
-  }
-  return { ids: [...ids.values()], keys: [...keys.values()] };
+function taskOfRun(run: RunRecord, taskName: string, plan: FlowPlan): TaskOfRun {
+  const isLoop = run.dispatch === "managed" && plan.tasks.get(taskName)?.forEach !== undefined;
+  return { flowExecutionId: run.id, taskName, isLoop };
 }
 
-function tagDifferences(dirty: readonly Dirty[]) {
-  const added = dirty.flatMap(({ record, tagsBefore }) =>
-    record.tags.filter((tag) => !tagsBefore.includes(tag)).map((tag) => ({ id: record.id, tag })),
-  );
-  const removed = dirty.flatMap(({ record, tagsBefore }) =>
-    tagsBefore.filter((tag) => !record.tags.includes(tag)).map(({ tag }) => ({ id: record.id, tag })),
-  );
-  return [added, removed] as const;
+function keyOf(key: {
+  readonly flowExecutionId: string;
+  readonly taskName: string;
+  readonly taskExecutionIdx: number;
+}): string {
+  return `${key.flowExecutionId}/${key.taskName}/${key.taskExecutionIdx}`;
 }
 
-function taskKeyOf({ flowExecutionId, taskName }: TaskOfRun): string {
-  return `${flowExecutionId}/${taskName}`;
-}
-
-function keyOf(key: TaskOfRun & { readonly taskExecutionIdx: number }): string {
-  return `${taskKeyOf(key)}/${key.taskExecutionIdx}`;
-}
-
-function byKey(a: TaskRecord, b: TaskRecord): number {
+function byKey({ record: a }: Dirty, { record: b }: Dirty): number {
   return keyOf(a) < keyOf(b) ? -1 : 1;
 }

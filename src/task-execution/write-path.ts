@@ -1,20 +1,41 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
-import { Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
-import { modifiedByOf } from "../auth/modified-by.ts";
 import { inTransaction } from "../db/transaction.ts";
-import { LedgerError, notFound } from "../errors.ts";
-import type { Author, Change, ChangeResult, Report, TaskRecord } from "./changes.ts";
-import { conflict } from "./conflict.ts";
-import { type Decision, decideAmendment, decideReport, decideStep, timesOf } from "./decide.ts";
-import { createSuggest, FlowTasks, type Suggest, unknownTask } from "./flow-tasks.ts";
-import { decideTagging } from "./tagging.ts";
+import { advance } from "../dispatch/advance.ts";
+import type { Ready } from "../dispatch/doorbell.ts";
+import { LedgerError } from "../errors.ts";
+import type { FlowPlans } from "../flow/flow-plan.ts";
+import { applyChange } from "./apply-change.ts";
+import type { Author, Change, ChangeResult } from "./changes.ts";
+import { createSuggest } from "./unknown-task.ts";
 import { Workspace } from "./workspace.ts";
-import type { RunRecord } from "./write-statements.ts";
 
 /** What the write path takes from outside. */
 export interface WritePathDeps {
   readonly now: () => Date;
   readonly newId: () => string;
+  /** From 0 up to, and without, 1. */
+  readonly random: () => number;
+  readonly plans: FlowPlans;
+  /** Is told after the commit what there is to claim now or later. */
+  readonly onReady: (ready: Ready) => void;
+}
+
+/** How changes are applied. */
+export interface ApplyOptions {
+  /** Which refusals fail the whole; by default none. */
+  readonly failsAll?: (refused: LedgerError) => boolean;
+  /** Whether everything is undone at the end, and only the results returned. */
+  readonly isTrial?: boolean;
+}
+
+/** Carries the answer of a transaction that is rolled back because it was only to be tried. */
+class Tried extends Error {
+  readonly answer: unknown;
+
+  constructor(answer: unknown) {
+    super("only tried");
+    this.answer = answer;
+  }
 }
 
 /**
@@ -22,11 +43,10 @@ export interface WritePathDeps {
  *
  * The runs are locked in the order of their ids, each change is decided by the lifecycle table against the
  * records as the changes before it left them, and what came of it is written by statements that take many
- * rows. A refused change does not fail the others.
+ * rows. Managed runs go on in the same transaction. A refused change does not fail the others.
  */
 export class WritePath {
   readonly #deps: WritePathDeps;
-  readonly #flowTasks = new FlowTasks();
 
   constructor(deps: WritePathDeps) {
     this.#deps = deps;
@@ -36,127 +56,76 @@ export class WritePath {
    * Applies changes and returns a result for each, in order.
    *
    * @param em the EntityManager of the organization
-   * @param failsAll which refusals fail the whole; by default none
-   * @throws LedgerError such a refusal, CONTENTION, or what the database gives; then nothing was written
+   * @throws LedgerError a refusal that fails all, CONTENTION, or what the database gives; then nothing was written
    */
   async apply(
     em: EntityManager,
     author: Author,
     changes: readonly Change[],
-    failsAll: (refused: LedgerError) => boolean = () => false,
+    { failsAll, isTrial }: ApplyOptions = {},
   ): Promise<ChangeResult[]> {
-    return inTransaction(em, async (tx) => {
-      const work = await Workspace.open(tx, author, this.#deps.now(), changes);
-      const suggest = createSuggest();
-      const results: ChangeResult[] = [];
-      for (const change of changes) {
-        const result = await this.#applyOne(tx, work, change, suggest);
-        if ("refused" in result && failsAll(result.refused)) {
-          throw result.refused;
-        }
-        results.push(result);
-      }
-      await work.write();
-      return results;
-    });
+    const run = async (work: Workspace) => {
+      await work.load(changes);
+      return this.applyTo(work, changes, failsAll);
+    };
+    return this.transact(em, author, run, isTrial);
   }
 
-  async #applyOne(
-    em: EntityManager,
+  /** Like {@link apply}, within a transaction: the runs are locked and the records loaded. */
+  async applyTo(
     work: Workspace,
-    change: Change,
-    suggest: Suggest,
-  ): Promise<ChangeResult> {
+    changes: readonly Change[],
+    failsAll: (refused: LedgerError) => boolean = () => false,
+  ): Promise<ChangeResult[]> {
+    const deps = { suggest: createSuggest(), random: this.#deps.random };
+    const results: ChangeResult[] = [];
+    for (const change of changes) {
+      let result: ChangeResult;
+      try {
+        result = await applyChange(work, change, deps);
+      } catch (error) {
+        if (!(error instanceof LedgerError) || failsAll(error)) {
+          throw error;
+        }
+        result = { refused: error };
+      }
+      results.push(result);
+    }
+    return results;
+  }
+
+  /**
+   * Runs a transaction that changes runs and their tasks; what becomes ready by it is made ready in it.
+   *
+   * The function locks what it needs by {@link Workspace.load} before anything else. It may run more than once.
+   *
+   * @param isTrial whether everything is undone at the end, and only the answer returned
+   */
+  async transact<T>(
+    em: EntityManager,
+    author: Author,
+    run: (work: Workspace) => Promise<T>,
+    isTrial = false,
+  ): Promise<T> {
+    const { now, newId, plans, onReady } = this.#deps;
     try {
-      const record = work.find(change);
-      if (record !== undefined) {
-        return applyToRecord(work, record, change);
+      const { answer, readied } = await inTransaction(em, async (tx) => {
+        const work = new Workspace(tx, { author, now: now(), newId, plans });
+        const result = await run(work);
+        await advance(work);
+        await work.finish();
+        if (isTrial) throw new Tried(result);
+        return { answer: result, readied: work.readied };
+      });
+      for (const [delayMs, executors] of readied) {
+        onReady({ organizationId: author.caller.organizationId, executors, delayMs });
       }
-      if (change.type !== "report") {
-        throw notFound("task execution");
-      }
-      return { record: await this.#create(em, work, change, suggest), outcome: "created" };
+      return answer;
     } catch (error) {
-      if (error instanceof LedgerError) {
-        return { refused: error };
+      if (error instanceof Tried) {
+        return error.answer as T;
       }
       throw error;
     }
   }
-
-  async #create(em: EntityManager, work: Workspace, report: Report, suggest: Suggest): Promise<TaskRecord> {
-    const run = work.run(report.flowExecutionId);
-    if (run === undefined) {
-      throw notFound("flow execution");
-    }
-    const names = await this.#flowTasks.of(em, work.organizationId, run);
-    if (!names.has(report.taskName)) {
-      throw unknownTask(report.taskName, suggest(report.taskName, names));
-    }
-    if (isClosed(run)) {
-      throw new LedgerError(
-        "FLOW_EXECUTION_CLOSED",
-        `the flow execution is ${run.status} and takes no new task executions`,
-        { metadata: { status: run.status } },
-      );
-    }
-    const record: TaskRecord = {
-      id: this.#deps.newId(),
-      organizationId: work.organizationId,
-      flowExecutionId: run.id,
-      flowId: run.flowId,
-      taskName: report.taskName,
-      taskExecutionIdx: report.taskExecutionIdx,
-      status: report.status,
-      statusBeforeDelete: null,
-      edited: false,
-      etag: 1,
-      modifiedBy: modifiedByOf(work.author.caller),
-      createTime: work.now,
-      updateTime: work.now,
-      ...timesOf(report, work.now),
-      deleteTime: null,
-      input: report.payloads.input ?? null,
-      output: report.payloads.output ?? null,
-      error: report.payloads.error ?? null,
-      tags: [],
-    };
-    work.add(record, Object.keys(report.payloads));
-    return { ...record };
-  }
-}
-
-function applyToRecord(work: Workspace, record: TaskRecord, change: Change): ChangeResult {
-  const decision = decide(record, change, work);
-  if (decision === undefined) {
-    return { record: { ...record }, outcome: "unchanged" };
-  }
-  const run = work.run(record.flowExecutionId);
-  if (change.type !== "tag" && (run === undefined || isClosed(run))) {
-    throw conflict(
-      "FLOW_EXECUTION_CLOSED",
-      `the flow execution is ${run?.status} and its task executions are not changed any more`,
-      record,
-      Verdict.STOP,
-    );
-  }
-  work.change(record, decision, "reason" in change ? change.reason : "");
-  return { record: { ...record }, outcome: "updated" };
-}
-
-function decide(record: TaskRecord, change: Change, { now }: Workspace): Decision | undefined {
-  switch (change.type) {
-    case "report":
-      return decideReport(record, change, now);
-    case "amend":
-      return decideAmendment(record, change);
-    case "tag":
-      return decideTagging(record, change);
-    default:
-      return decideStep(record, change, now);
-  }
-}
-
-function isClosed({ cancelTime, deleteTime }: RunRecord): boolean {
-  return cancelTime !== null || deleteTime !== null;
 }

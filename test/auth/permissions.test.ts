@@ -20,11 +20,21 @@ describe("permissions", () => {
   });
 
   const mayCall: Record<Exclude<Role, "admin" | "platform_admin">, string[]> = {
-    worker: ["createTaskExecution", "batchCreateTaskExecutions", "createFlowExecution", "getOrganization"],
+    worker: [
+      "createTaskExecution",
+      "batchCreateTaskExecutions",
+      "claimTaskExecutions",
+      "heartbeatTaskExecutions",
+      "reportTaskExecutions",
+      "createFlowExecution",
+      "getOrganization",
+    ],
     viewer: methods.map(([, { localName }]) => localName).filter(isRead),
     editor: methods
       .map(([, { localName }]) => localName)
-      .filter((name) => isRead(name) || /^(update|cancel|delete|undelete|createFlow)/.test(name)),
+      .filter(
+        (name) => isRead(name) || /^(update|cancel|delete|undelete|adopt|reExecute|createFlow)/.test(name),
+      ),
   };
   for (const role of roles) {
     if (role === "admin" || role === "platform_admin") continue;

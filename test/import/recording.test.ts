@@ -50,7 +50,11 @@ describe("a recording", () => {
   test("gives a definition without problems", () => {
     const parsed = parseDefinition(definitionOf(readRecording(diamond)));
     expect(parsed.problems).toEqual([]);
-    expect(parsed.definition?.tasks.at(-1)).toEqual({ name: "d", executor: "D", dependsOn: ["b", "c"] });
+    expect(parsed.definition?.tasks.at(-1)).toMatchObject({
+      name: "d",
+      executor: "D",
+      dependsOn: ["b", "c"],
+    });
   });
 
   const reports: [string, Status | undefined, Status[]][] = [

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Caller } from "../../src/auth/caller.ts";
 import { createIdMaker } from "../../src/db/new-id.ts";
 import { forOrganization } from "../../src/db/organization.ts";
+import { FlowPlans } from "../../src/flow/flow-plan.ts";
 import { FlowExecution } from "../../src/flow-execution/flow-execution.entity.ts";
 import type { Change, ChangeResult, Report } from "../../src/task-execution/changes.ts";
 import { Event } from "../../src/task-execution/event.entity.ts";
@@ -15,7 +16,13 @@ describe("the write path", () => {
   let database: TestDatabase;
   let orm: MikroORM;
   let ours: string;
-  const writePath = new WritePath({ now: () => new Date(), newId: createIdMaker() });
+  const writePath = new WritePath({
+    now: () => new Date(),
+    newId: createIdMaker(),
+    random: Math.random,
+    plans: new FlowPlans(),
+    onReady: () => undefined,
+  });
   beforeAll(async () => {
     database = await openDatabase();
     ({ orm } = database);

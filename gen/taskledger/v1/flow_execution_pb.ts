@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file taskledger/v1/flow_execution.proto.
  */
 export const file_taskledger_v1_flow_execution: GenFile = /*@__PURE__*/
-  fileDesc("CiJ0YXNrbGVkZ2VyL3YxL2Zsb3dfZXhlY3V0aW9uLnByb3RvEg10YXNrbGVkZ2VyLnYxIv8GCg1GbG93RXhlY3V0aW9uEgoKAmlkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRIPCgdmbG93X2lkGAMgASgJEhQKDGZsb3dfdmVyc2lvbhgEIAEoBRISCgpydW5fbnVtYmVyGAUgASgFEjMKBnN0YXR1cxgGIAEoDjIjLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbi5TdGF0dXMSNwoIZGlzcGF0Y2gYByABKA4yJS50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24uRGlzcGF0Y2gSJQoFaW5wdXQYCCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSOAoGbGFiZWxzGAkgAygLMigudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uLkxhYmVsc0VudHJ5EhMKC21vZGlmaWVkX2J5GAogASgJEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYDyABKAkSEAoIcmV2aXNpb24YECABKAMSLwoLZGVsZXRlX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEirAEKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABIRCg1TVEFUVVNfUVVFVUVEEAESEgoOU1RBVFVTX1JVTk5JTkcQAhIUChBTVEFUVVNfQ09NUExFVEVEEAMSEQoNU1RBVFVTX0ZBSUxFRBAEEhQKEFNUQVRVU19DQU5DRUxMRUQQBRIQCgxTVEFUVVNfU1RBTEUQBhISCg5TVEFUVVNfREVMRVRFRBAHIjsKCERpc3BhdGNoEhgKFERJU1BBVENIX1VOU1BFQ0lGSUVEEAASFQoRRElTUEFUQ0hfRVhURVJOQUwQAWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiJ0YXNrbGVkZ2VyL3YxL2Zsb3dfZXhlY3V0aW9uLnByb3RvEg10YXNrbGVkZ2VyLnYxIqcHCg1GbG93RXhlY3V0aW9uEgoKAmlkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRIPCgdmbG93X2lkGAMgASgJEhQKDGZsb3dfdmVyc2lvbhgEIAEoBRISCgpydW5fbnVtYmVyGAUgASgFEjMKBnN0YXR1cxgGIAEoDjIjLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbi5TdGF0dXMSNwoIZGlzcGF0Y2gYByABKA4yJS50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24uRGlzcGF0Y2gSJQoFaW5wdXQYCCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSOAoGbGFiZWxzGAkgAygLMigudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uLkxhYmVsc0VudHJ5EhMKC21vZGlmaWVkX2J5GAogASgJEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYDyABKAkSEAoIcmV2aXNpb24YECABKAMSLwoLZGVsZXRlX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHByaW9yaXR5GBIgASgFGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEirAEKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABIRCg1TVEFUVVNfUVVFVUVEEAESEgoOU1RBVFVTX1JVTk5JTkcQAhIUChBTVEFUVVNfQ09NUExFVEVEEAMSEQoNU1RBVFVTX0ZBSUxFRBAEEhQKEFNUQVRVU19DQU5DRUxMRUQQBRIQCgxTVEFUVVNfU1RBTEUQBhISCg5TVEFUVVNfREVMRVRFRBAHIlEKCERpc3BhdGNoEhgKFERJU1BBVENIX1VOU1BFQ0lGSUVEEAASFQoRRElTUEFUQ0hfRVhURVJOQUwQARIUChBESVNQQVRDSF9NQU5BR0VEEAJiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * One run of one version of a flow.
@@ -138,6 +138,13 @@ export type FlowExecution = Message<"taskledger.v1.FlowExecution"> & {
    * @generated from field: google.protobuf.Timestamp delete_time = 17;
    */
   deleteTime?: Timestamp | undefined;
+
+  /**
+   * Which managed runs go first: those with a higher number, -100 to 100. 0 unless given at creation.
+   *
+   * @generated from field: int32 priority = 18;
+   */
+  priority: number;
 };
 
 /**
@@ -191,7 +198,8 @@ export const FlowExecution_Status = {
   FAILED: 4,
 
   /**
-   * Cancelled on request, or every task ended and at least one was cancelled and none failed.
+   * Cancelled on request, or every task ended and at least one was cancelled and none failed. Running tasks
+   * of a cancelled managed run end a little later: when their worker confirms, or its lease runs out.
    *
    * @generated from enum value: STATUS_CANCELLED = 5;
    */
@@ -246,6 +254,13 @@ export const FlowExecution_Dispatch = {
    * @generated from enum value: DISPATCH_EXTERNAL = 1;
    */
   EXTERNAL: 1,
+
+  /**
+   * The flow execution drives itself: tasks become ready when their upstreams have completed, and workers claim them.
+   *
+   * @generated from enum value: DISPATCH_MANAGED = 2;
+   */
+  MANAGED: 2,
 } as const;
 
 /**

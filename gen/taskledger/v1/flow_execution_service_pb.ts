@@ -2,8 +2,8 @@
 // @generated from file taskledger/v1/flow_execution_service.proto (package taskledger.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Value } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
@@ -11,13 +11,13 @@ import type { FlowExecution, FlowExecution_Dispatch, FlowExecution_Status } from
 import { file_taskledger_v1_flow_execution } from "./flow_execution_pb.ts";
 import type { Outcome } from "./outcome_pb.ts";
 import { file_taskledger_v1_outcome } from "./outcome_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file taskledger/v1/flow_execution_service.proto.
  */
 export const file_taskledger_v1_flow_execution_service: GenFile = /*@__PURE__*/
-  fileDesc("Cip0YXNrbGVkZ2VyL3YxL2Zsb3dfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SDXRhc2tsZWRnZXIudjEi8QIKGkNyZWF0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0EhkKB2Zsb3dfaWQYASABKAlCCLpIBXIDsAEBEh0KDGZsb3dfdmVyc2lvbhgCIAEoBUIHukgEGgIoABIlCgVpbnB1dBgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRJeCgZsYWJlbHMYBCADKAsyNS50YXNrbGVkZ2VyLnYxLkNyZWF0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0LkxhYmVsc0VudHJ5Qhe6SBSaAREQQCIGcgQQARhAKgVyAxiAAhIeCgpyZXF1ZXN0X2lkGAUgASgJQgq6SAdyBRABGIABEkMKCGRpc3BhdGNoGAYgASgOMiUudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uLkRpc3BhdGNoQgq6SAeCAQQQASAAGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEifAobQ3JlYXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uEicKB291dGNvbWUYAiABKA4yFi50YXNrbGVkZ2VyLnYxLk91dGNvbWUiLwoXR2V0Rmxvd0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBIlAKGEdldEZsb3dFeGVjdXRpb25SZXNwb25zZRI0Cg5mbG93X2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbiLYAQoZTGlzdEZsb3dFeGVjdXRpb25zUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGOgHKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgSHAoHZmxvd19pZBgDIAEoCUILukgI2AEBcgOwAQESSgoIc3RhdHVzZXMYBCADKA4yIy50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24uU3RhdHVzQhO6SBCSAQ0QBxgBIgeCAQQQASAAEhQKDHNob3dfZGVsZXRlZBgFIAEoCCJsChpMaXN0Rmxvd0V4ZWN1dGlvbnNSZXNwb25zZRI1Cg9mbG93X2V4ZWN1dGlvbnMYASADKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImMKGkNhbmNlbEZsb3dFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIVCgRldGFnGAIgASgJQge6SARyAhhAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMYgAgiUwobQ2FuY2VsRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uImMKGkRlbGV0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIVCgRldGFnGAIgASgJQge6SARyAhhAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMYgAgiUwobRGVsZXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uImUKHFVuZGVsZXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxiACCJVCh1VbmRlbGV0ZUZsb3dFeGVjdXRpb25SZXNwb25zZRI0Cg5mbG93X2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbjLCBQoURmxvd0V4ZWN1dGlvblNlcnZpY2UScQoTQ3JlYXRlRmxvd0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuQ3JlYXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkNyZWF0ZUZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAICEmgKEEdldEZsb3dFeGVjdXRpb24SJi50YXNrbGVkZ2VyLnYxLkdldEZsb3dFeGVjdXRpb25SZXF1ZXN0GicudGFza2xlZGdlci52MS5HZXRGbG93RXhlY3V0aW9uUmVzcG9uc2UiA5ACARJuChJMaXN0Rmxvd0V4ZWN1dGlvbnMSKC50YXNrbGVkZ2VyLnYxLkxpc3RGbG93RXhlY3V0aW9uc1JlcXVlc3QaKS50YXNrbGVkZ2VyLnYxLkxpc3RGbG93RXhlY3V0aW9uc1Jlc3BvbnNlIgOQAgEScQoTQ2FuY2VsRmxvd0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuQ2FuY2VsRmxvd0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkNhbmNlbEZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAICEnEKE0RlbGV0ZUZsb3dFeGVjdXRpb24SKS50YXNrbGVkZ2VyLnYxLkRlbGV0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0GioudGFza2xlZGdlci52MS5EZWxldGVGbG93RXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJ3ChVVbmRlbGV0ZUZsb3dFeGVjdXRpb24SKy50YXNrbGVkZ2VyLnYxLlVuZGVsZXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QaLC50YXNrbGVkZ2VyLnYxLlVuZGVsZXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_struct, file_taskledger_v1_flow_execution, file_taskledger_v1_outcome]);
+  fileDesc("Cip0YXNrbGVkZ2VyL3YxL2Zsb3dfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SDXRhc2tsZWRnZXIudjEilwMKGkNyZWF0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0EhkKB2Zsb3dfaWQYASABKAlCCLpIBXIDsAEBEh0KDGZsb3dfdmVyc2lvbhgCIAEoBUIHukgEGgIoABIlCgVpbnB1dBgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRJeCgZsYWJlbHMYBCADKAsyNS50YXNrbGVkZ2VyLnYxLkNyZWF0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0LkxhYmVsc0VudHJ5Qhe6SBSaAREQQCIGcgQQARhAKgVyAxiAAhIeCgpyZXF1ZXN0X2lkGAUgASgJQgq6SAdyBRABGIABEkMKCGRpc3BhdGNoGAYgASgOMiUudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uLkRpc3BhdGNoQgq6SAeCAQQQASAAEiQKCHByaW9yaXR5GAcgASgFQhK6SA8aDRhkKJz//////////wEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ8ChtDcmVhdGVGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24SJwoHb3V0Y29tZRgCIAEoDjIWLnRhc2tsZWRnZXIudjEuT3V0Y29tZSIvChdHZXRGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQEiUAoYR2V0Rmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uItgBChlMaXN0Rmxvd0V4ZWN1dGlvbnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBIcCgdmbG93X2lkGAMgASgJQgu6SAjYAQFyA7ABARJKCghzdGF0dXNlcxgEIAMoDjIjLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbi5TdGF0dXNCE7pIEJIBDRAHGAEiB4IBBBABIAASFAoMc2hvd19kZWxldGVkGAUgASgIImwKGkxpc3RGbG93RXhlY3V0aW9uc1Jlc3BvbnNlEjUKD2Zsb3dfZXhlY3V0aW9ucxgBIAMoCzIcLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiYwoaQ2FuY2VsRmxvd0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxiACCJTChtDYW5jZWxGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24iYwoaRGVsZXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxiACCJTChtEZWxldGVGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24iZQocVW5kZWxldGVGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlUKHVVuZGVsZXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uIrYECh1SZUV4ZWN1dGVGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESTQoFc2NvcGUYAiABKA4yMi50YXNrbGVkZ2VyLnYxLlJlRXhlY3V0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0LlNjb3BlQgq6SAeCAQQQASAAEhsKCXRhc2tfbmFtZRgDIAEoCUIIukgFcgMYyAESHQoMZmxvd192ZXJzaW9uGAQgASgFQge6SAQaAigAEhUKDXZhbGlkYXRlX29ubHkYBSABKAgSFQoEZXRhZxgGIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YByABKAlCCLpIBXIDGIAIEh4KCnJlcXVlc3RfaWQYCCABKAlCCrpIB3IFEAEYgAEiZQoFU2NvcGUSFQoRU0NPUEVfVU5TUEVDSUZJRUQQABINCglTQ09QRV9BTEwQARIPCgtTQ09QRV9TVEFMRRACEhAKDFNDT1BFX0ZBSUxFRBADEhMKD1NDT1BFX0ZST01fVEFTSxAEOqQBukigARqdAQoedGFza19uYW1lX3dpdGhfc2NvcGVfZnJvbV90YXNrEk50YXNrX25hbWUgaXMgcmVxdWlyZWQgd2l0aCBTQ09QRV9GUk9NX1RBU0ssIGFuZCBub3QgYWxsb3dlZCB3aXRoIGFub3RoZXIgc2NvcGUaKyh0aGlzLnNjb3BlID09IDQpID09ICh0aGlzLnRhc2tfbmFtZSAhPSAnJykiagoeUmVFeGVjdXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uEhIKCnRhc2tfbmFtZXMYAiADKAkiNgoeR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnlSZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABASKsAQofR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnlSZXNwb25zZRI0Cg5mbG93X2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbhIpCgV0YXNrcxgCIAMoCzIaLnRhc2tsZWRnZXIudjEuVGFza1N1bW1hcnkSKAoFdG90YWwYAyABKAsyGS50YXNrbGVkZ2VyLnYxLlRhc2tDb3VudHMiSwoLVGFza1N1bW1hcnkSEQoJdGFza19uYW1lGAEgASgJEikKBmNvdW50cxgCIAEoCzIZLnRhc2tsZWRnZXIudjEuVGFza0NvdW50cyKDAQoKVGFza0NvdW50cxIOCgZxdWV1ZWQYASABKAUSDwoHcnVubmluZxgCIAEoBRIRCgljb21wbGV0ZWQYAyABKAUSDgoGZmFpbGVkGAQgASgFEhEKCWNhbmNlbGxlZBgFIAEoBRINCgVzdGFsZRgGIAEoBRIPCgdkZWxldGVkGAcgASgFMr0HChRGbG93RXhlY3V0aW9uU2VydmljZRJxChNDcmVhdGVGbG93RXhlY3V0aW9uEikudGFza2xlZGdlci52MS5DcmVhdGVGbG93RXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuQ3JlYXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISaAoQR2V0Rmxvd0V4ZWN1dGlvbhImLnRhc2tsZWRnZXIudjEuR2V0Rmxvd0V4ZWN1dGlvblJlcXVlc3QaJy50YXNrbGVkZ2VyLnYxLkdldEZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAIBEm4KEkxpc3RGbG93RXhlY3V0aW9ucxIoLnRhc2tsZWRnZXIudjEuTGlzdEZsb3dFeGVjdXRpb25zUmVxdWVzdBopLnRhc2tsZWRnZXIudjEuTGlzdEZsb3dFeGVjdXRpb25zUmVzcG9uc2UiA5ACARJxChNDYW5jZWxGbG93RXhlY3V0aW9uEikudGFza2xlZGdlci52MS5DYW5jZWxGbG93RXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuQ2FuY2VsRmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgIScQoTRGVsZXRlRmxvd0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuRGVsZXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkRlbGV0ZUZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAICEncKFVVuZGVsZXRlRmxvd0V4ZWN1dGlvbhIrLnRhc2tsZWRnZXIudjEuVW5kZWxldGVGbG93RXhlY3V0aW9uUmVxdWVzdBosLnRhc2tsZWRnZXIudjEuVW5kZWxldGVGbG93RXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJ6ChZSZUV4ZWN1dGVGbG93RXhlY3V0aW9uEiwudGFza2xlZGdlci52MS5SZUV4ZWN1dGVGbG93RXhlY3V0aW9uUmVxdWVzdBotLnRhc2tsZWRnZXIudjEuUmVFeGVjdXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISfQoXR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnkSLS50YXNrbGVkZ2VyLnYxLkdldEZsb3dFeGVjdXRpb25TdW1tYXJ5UmVxdWVzdBouLnRhc2tsZWRnZXIudjEuR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnlSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_taskledger_v1_flow_execution, file_taskledger_v1_outcome]);
 
 /**
  * A request to create a run.
@@ -66,6 +66,13 @@ export type CreateFlowExecutionRequest = Message<"taskledger.v1.CreateFlowExecut
    * @generated from field: taskledger.v1.FlowExecution.Dispatch dispatch = 6;
    */
   dispatch: FlowExecution_Dispatch;
+
+  /**
+   * Which managed runs go first: those with a higher number.
+   *
+   * @generated from field: int32 priority = 7;
+   */
+  priority: number;
 };
 
 /**
@@ -391,6 +398,306 @@ export const UndeleteFlowExecutionResponseSchema: GenMessage<UndeleteFlowExecuti
   messageDesc(file_taskledger_v1_flow_execution_service, 11);
 
 /**
+ * A request to run tasks once more.
+ *
+ * @generated from message taskledger.v1.ReExecuteFlowExecutionRequest
+ */
+export type ReExecuteFlowExecutionRequest = Message<"taskledger.v1.ReExecuteFlowExecutionRequest"> & {
+  /**
+   * The id of the run, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Which tasks to run.
+   *
+   * @generated from field: taskledger.v1.ReExecuteFlowExecutionRequest.Scope scope = 2;
+   */
+  scope: ReExecuteFlowExecutionRequest_Scope;
+
+  /**
+   * The task to begin with.
+   *
+   * @generated from field: string task_name = 3;
+   */
+  taskName: string;
+
+  /**
+   * The flow version to go on with. If 0: the one the run has.
+   *
+   * @generated from field: int32 flow_version = 4;
+   */
+  flowVersion: number;
+
+  /**
+   * Whether only to say what would run, and to change nothing.
+   *
+   * @generated from field: bool validate_only = 5;
+   */
+  validateOnly: boolean;
+
+  /**
+   * The etag of the run as the caller knows it, or empty to do it in any case.
+   *
+   * @generated from field: string etag = 6;
+   */
+  etag: string;
+
+  /**
+   * Why, for the audit trail.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * A name for this request, unique in the run: repeating the request with it runs nothing more.
+   *
+   * @generated from field: string request_id = 8;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message taskledger.v1.ReExecuteFlowExecutionRequest.
+ * Use `create(ReExecuteFlowExecutionRequestSchema)` to create a new message.
+ */
+export const ReExecuteFlowExecutionRequestSchema: GenMessage<ReExecuteFlowExecutionRequest> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 12);
+
+/**
+ * Which tasks to run.
+ *
+ * @generated from enum taskledger.v1.ReExecuteFlowExecutionRequest.Scope
+ */
+export const ReExecuteFlowExecutionRequest_Scope = {
+  /**
+   * Refused.
+   *
+   * @generated from enum value: SCOPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Every task.
+   *
+   * @generated from enum value: SCOPE_ALL = 1;
+   */
+  ALL: 1,
+
+  /**
+   * Those that are out of date.
+   *
+   * @generated from enum value: SCOPE_STALE = 2;
+   */
+  STALE: 2,
+
+  /**
+   * Those that failed or were cancelled, and what has not run because of them. Of a loop only the items that failed.
+   *
+   * @generated from enum value: SCOPE_FAILED = 3;
+   */
+  FAILED: 3,
+
+  /**
+   * The task `task_name`, and every task after it.
+   *
+   * @generated from enum value: SCOPE_FROM_TASK = 4;
+   */
+  FROM_TASK: 4,
+} as const;
+
+/**
+ * Which tasks to run.
+ *
+ * @generated from enum taskledger.v1.ReExecuteFlowExecutionRequest.Scope
+ */
+export type ReExecuteFlowExecutionRequest_Scope = (typeof ReExecuteFlowExecutionRequest_Scope)[keyof typeof ReExecuteFlowExecutionRequest_Scope] | UnknownEnum;
+
+/**
+ * Describes the enum taskledger.v1.ReExecuteFlowExecutionRequest.Scope.
+ */
+export const ReExecuteFlowExecutionRequest_ScopeSchema: GenEnum<ReExecuteFlowExecutionRequest_Scope> = /*@__PURE__*/
+  enumDesc(file_taskledger_v1_flow_execution_service, 12, 0);
+
+/**
+ * What runs once more.
+ *
+ * @generated from message taskledger.v1.ReExecuteFlowExecutionResponse
+ */
+export type ReExecuteFlowExecutionResponse = Message<"taskledger.v1.ReExecuteFlowExecutionResponse"> & {
+  /**
+   * The run after the change.
+   *
+   * @generated from field: taskledger.v1.FlowExecution flow_execution = 1;
+   */
+  flowExecution?: FlowExecution | undefined;
+
+  /**
+   * The names of the tasks that run, or would run, in topological order. At most 10,000.
+   *
+   * @generated from field: repeated string task_names = 2;
+   */
+  taskNames: string[];
+};
+
+/**
+ * Describes the message taskledger.v1.ReExecuteFlowExecutionResponse.
+ * Use `create(ReExecuteFlowExecutionResponseSchema)` to create a new message.
+ */
+export const ReExecuteFlowExecutionResponseSchema: GenMessage<ReExecuteFlowExecutionResponse> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 13);
+
+/**
+ * A request for the counts of one run.
+ *
+ * @generated from message taskledger.v1.GetFlowExecutionSummaryRequest
+ */
+export type GetFlowExecutionSummaryRequest = Message<"taskledger.v1.GetFlowExecutionSummaryRequest"> & {
+  /**
+   * The id of the run, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message taskledger.v1.GetFlowExecutionSummaryRequest.
+ * Use `create(GetFlowExecutionSummaryRequestSchema)` to create a new message.
+ */
+export const GetFlowExecutionSummaryRequestSchema: GenMessage<GetFlowExecutionSummaryRequest> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 14);
+
+/**
+ * The counts of one run.
+ *
+ * @generated from message taskledger.v1.GetFlowExecutionSummaryResponse
+ */
+export type GetFlowExecutionSummaryResponse = Message<"taskledger.v1.GetFlowExecutionSummaryResponse"> & {
+  /**
+   * The run, without input.
+   *
+   * @generated from field: taskledger.v1.FlowExecution flow_execution = 1;
+   */
+  flowExecution?: FlowExecution | undefined;
+
+  /**
+   * The counts of each task of the flow version, in the order of the definition. At most 10,000.
+   *
+   * @generated from field: repeated taskledger.v1.TaskSummary tasks = 2;
+   */
+  tasks: TaskSummary[];
+
+  /**
+   * The counts of all tasks.
+   *
+   * @generated from field: taskledger.v1.TaskCounts total = 3;
+   */
+  total?: TaskCounts | undefined;
+};
+
+/**
+ * Describes the message taskledger.v1.GetFlowExecutionSummaryResponse.
+ * Use `create(GetFlowExecutionSummaryResponseSchema)` to create a new message.
+ */
+export const GetFlowExecutionSummaryResponseSchema: GenMessage<GetFlowExecutionSummaryResponse> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 15);
+
+/**
+ * How many task executions of one task there are.
+ *
+ * @generated from message taskledger.v1.TaskSummary
+ */
+export type TaskSummary = Message<"taskledger.v1.TaskSummary"> & {
+  /**
+   * The name of the task.
+   *
+   * @generated from field: string task_name = 1;
+   */
+  taskName: string;
+
+  /**
+   * The counts.
+   *
+   * @generated from field: taskledger.v1.TaskCounts counts = 2;
+   */
+  counts?: TaskCounts | undefined;
+};
+
+/**
+ * Describes the message taskledger.v1.TaskSummary.
+ * Use `create(TaskSummarySchema)` to create a new message.
+ */
+export const TaskSummarySchema: GenMessage<TaskSummary> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 16);
+
+/**
+ * How many task executions there are in each status.
+ *
+ * @generated from message taskledger.v1.TaskCounts
+ */
+export type TaskCounts = Message<"taskledger.v1.TaskCounts"> & {
+  /**
+   * Those that wait to be started.
+   *
+   * @generated from field: int32 queued = 1;
+   */
+  queued: number;
+
+  /**
+   * Those that were started and have not ended.
+   *
+   * @generated from field: int32 running = 2;
+   */
+  running: number;
+
+  /**
+   * Those that completed.
+   *
+   * @generated from field: int32 completed = 3;
+   */
+  completed: number;
+
+  /**
+   * Those that failed, retried ones included.
+   *
+   * @generated from field: int32 failed = 4;
+   */
+  failed: number;
+
+  /**
+   * Those that were cancelled.
+   *
+   * @generated from field: int32 cancelled = 5;
+   */
+  cancelled: number;
+
+  /**
+   * Those that are out of date.
+   *
+   * @generated from field: int32 stale = 6;
+   */
+  stale: number;
+
+  /**
+   * Those that are deleted.
+   *
+   * @generated from field: int32 deleted = 7;
+   */
+  deleted: number;
+};
+
+/**
+ * Describes the message taskledger.v1.TaskCounts.
+ * Use `create(TaskCountsSchema)` to create a new message.
+ */
+export const TaskCountsSchema: GenMessage<TaskCounts> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 17);
+
+/**
  * Keeps the flow executions of the caller's organization.
  *
  * Every method is safe to repeat. Another organization's flow executions do not exist.
@@ -403,8 +710,8 @@ export const FlowExecutionService: GenService<{
    *
    * A known request_id with the same content returns the run that it created (OUTCOME_UNCHANGED).
    * Fails with ALREADY_EXISTS if the request_id was used with other content; with FAILED_PRECONDITION
-   * if the flow is deleted; with INVALID_ARGUMENT if the input breaks a limit; with NOT_FOUND if the
-   * organization has no such flow or the flow no such version.
+   * if the flow is deleted; with INVALID_ARGUMENT if the input breaks a limit or does not match the
+   * flow's input_schema; with NOT_FOUND if the organization has no such flow or the flow no such version.
    *
    * @generated from rpc taskledger.v1.FlowExecutionService.CreateFlowExecution
    */
@@ -441,6 +748,8 @@ export const FlowExecutionService: GenService<{
   /**
    * Cancels a run and all its task executions that have not ended, in one transaction. Role: editor.
    *
+   * Tasks that a worker holds are asked to stop: the worker learns it from its next heartbeat, and the
+   * task ends when the worker confirms or its lease runs out.
    * A cancelled run takes no further reports. Cancelling a cancelled one returns it unchanged. Fails
    * with FAILED_PRECONDITION if it ended in another way or is deleted; with ABORTED if `etag` is set and
    * out of date; with NOT_FOUND if the organization has no such flow execution.
@@ -478,6 +787,37 @@ export const FlowExecutionService: GenService<{
     methodKind: "unary";
     input: typeof UndeleteFlowExecutionRequestSchema;
     output: typeof UndeleteFlowExecutionResponseSchema;
+  },
+  /**
+   * Runs tasks of a managed run once more. Role: editor.
+   *
+   * Each gets a new record with the next idx as soon as its upstreams have completed; earlier records stay.
+   * A cancelled run goes on. A known request_id changes nothing and returns what it returned then.
+   *
+   * Fails with FAILED_PRECONDITION if an outside engine runs the tasks, if a task that would run has not
+   * ended, if an upstream of such a task neither completed nor would run, or if the run is deleted; with
+   * INVALID_ARGUMENT if the flow version has no task of that name; with ABORTED if `etag` is set and out of
+   * date; with NOT_FOUND if the organization has no such flow execution or the flow no such version.
+   *
+   * @generated from rpc taskledger.v1.FlowExecutionService.ReExecuteFlowExecution
+   */
+  reExecuteFlowExecution: {
+    methodKind: "unary";
+    input: typeof ReExecuteFlowExecutionRequestSchema;
+    output: typeof ReExecuteFlowExecutionResponseSchema;
+  },
+  /**
+   * Counts the task executions of a run by task and status. Role: viewer.
+   *
+   * Counts records, retries and items of loops included. Fails with NOT_FOUND if the organization has no
+   * such flow execution.
+   *
+   * @generated from rpc taskledger.v1.FlowExecutionService.GetFlowExecutionSummary
+   */
+  getFlowExecutionSummary: {
+    methodKind: "unary";
+    input: typeof GetFlowExecutionSummaryRequestSchema;
+    output: typeof GetFlowExecutionSummaryResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_taskledger_v1_flow_execution_service, 0);

@@ -4,15 +4,15 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file taskledger/v1/flow.proto.
  */
 export const file_taskledger_v1_flow: GenFile = /*@__PURE__*/
-  fileDesc("Chh0YXNrbGVkZ2VyL3YxL2Zsb3cucHJvdG8SDXRhc2tsZWRnZXIudjEi0QIKBEZsb3cSCgoCaWQYASABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAIgASgJEgwKBG5hbWUYAyABKAkSEwoLZGVzY3JpcHRpb24YBCABKAkSDwoHdmVyc2lvbhgFIAEoBRISCgpkZWZpbml0aW9uGAYgASgJEiYKBXRhc2tzGAcgAygLMhcudGFza2xlZGdlci52MS5GbG93VGFzaxITCgttb2RpZmllZF9ieRgIIAEoCRIvCgtjcmVhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYCyABKAkSLwoLZGVsZXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIj4KCEZsb3dUYXNrEgwKBG5hbWUYASABKAkSEAoIZXhlY3V0b3IYAiABKAkSEgoKZGVwZW5kc19vbhgDIAMoCSJeChFEZWZpbml0aW9uUHJvYmxlbRIMCgRwYXRoGAEgASgJEgwKBGxpbmUYAiABKAUSDgoGY29sdW1uGAMgASgFEgwKBGNvZGUYBCABKAkSDwoHbWVzc2FnZRgFIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Chh0YXNrbGVkZ2VyL3YxL2Zsb3cucHJvdG8SDXRhc2tsZWRnZXIudjEi/wIKBEZsb3cSCgoCaWQYASABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAIgASgJEgwKBG5hbWUYAyABKAkSEwoLZGVzY3JpcHRpb24YBCABKAkSDwoHdmVyc2lvbhgFIAEoBRISCgpkZWZpbml0aW9uGAYgASgJEiYKBXRhc2tzGAcgAygLMhcudGFza2xlZGdlci52MS5GbG93VGFzaxITCgttb2RpZmllZF9ieRgIIAEoCRIvCgtjcmVhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYCyABKAkSLwoLZGVsZXRlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKDGlucHV0X3NjaGVtYRgNIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZSKVAgoIRmxvd1Rhc2sSDAoEbmFtZRgBIAEoCRIQCghleGVjdXRvchgCIAEoCRISCgpkZXBlbmRzX29uGAMgAygJEiUKBWlucHV0GAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEhAKCGZvcl9lYWNoGAUgASgJEikKBXJldHJ5GAYgASgLMhoudGFza2xlZGdlci52MS5SZXRyeVBvbGljeRIqCgd0aW1lb3V0GAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEigKBWxlYXNlGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhsKE2NvbnRpbnVlX29uX2ZhaWx1cmUYCSABKAgisgEKC1JldHJ5UG9saWN5EhQKDG1heF9hdHRlbXB0cxgBIAEoBRIyCg9pbml0aWFsX2JhY2tvZmYYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKbXVsdGlwbGllchgDIAEoARIuCgttYXhfYmFja29mZhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1ub25fcmV0cnlhYmxlGAUgAygJIl4KEURlZmluaXRpb25Qcm9ibGVtEgwKBHBhdGgYASABKAkSDAoEbGluZRgCIAEoBRIOCgZjb2x1bW4YAyABKAUSDAoEY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A workflow that can be run, in its newest version unless another one was asked for.
@@ -103,6 +103,13 @@ export type Flow = Message<"taskledger.v1.Flow"> & {
    * @generated from field: google.protobuf.Timestamp delete_time = 12;
    */
   deleteTime?: Timestamp | undefined;
+
+  /**
+   * The JSON Schema (2020-12) that the input of a run has to match. Unset if there is none. Not returned in lists.
+   *
+   * @generated from field: google.protobuf.Value input_schema = 13;
+   */
+  inputSchema?: Value | undefined;
 };
 
 /**
@@ -133,11 +140,53 @@ export type FlowTask = Message<"taskledger.v1.FlowTask"> & {
   executor: string;
 
   /**
-   * The names of the tasks that come before it.
+   * The names of the tasks that come before it: those listed, then those that its templates refer to.
    *
    * @generated from field: repeated string depends_on = 3;
    */
   dependsOn: string[];
+
+  /**
+   * What it is asked, with templates such as `{{extract.output.rows}}`. Unset if it has no input.
+   *
+   * @generated from field: google.protobuf.Value input = 4;
+   */
+  input?: Value | undefined;
+
+  /**
+   * The template of the list whose items it is applied to, one TaskExecution each. Empty if it is no loop.
+   *
+   * @generated from field: string for_each = 5;
+   */
+  forEach: string;
+
+  /**
+   * What happens after a failure.
+   *
+   * @generated from field: taskledger.v1.RetryPolicy retry = 6;
+   */
+  retry?: RetryPolicy | undefined;
+
+  /**
+   * How long one attempt may take. Unset: as long as its worker keeps the lease.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 7;
+   */
+  timeout?: Duration | undefined;
+
+  /**
+   * How long a worker holds the task without a heartbeat.
+   *
+   * @generated from field: google.protobuf.Duration lease = 8;
+   */
+  lease?: Duration | undefined;
+
+  /**
+   * Whether the tasks after it run although it failed for good.
+   *
+   * @generated from field: bool continue_on_failure = 9;
+   */
+  continueOnFailure: boolean;
 };
 
 /**
@@ -146,6 +195,55 @@ export type FlowTask = Message<"taskledger.v1.FlowTask"> & {
  */
 export const FlowTaskSchema: GenMessage<FlowTask> = /*@__PURE__*/
   messageDesc(file_taskledger_v1_flow, 1);
+
+/**
+ * What happens after an attempt failed.
+ *
+ * @generated from message taskledger.v1.RetryPolicy
+ */
+export type RetryPolicy = Message<"taskledger.v1.RetryPolicy"> & {
+  /**
+   * How many attempts may fail before the task has failed for good. 1: no retry.
+   *
+   * @generated from field: int32 max_attempts = 1;
+   */
+  maxAttempts: number;
+
+  /**
+   * How long to wait before the first retry.
+   *
+   * @generated from field: google.protobuf.Duration initial_backoff = 2;
+   */
+  initialBackoff?: Duration | undefined;
+
+  /**
+   * By how much each further wait is longer.
+   *
+   * @generated from field: double multiplier = 3;
+   */
+  multiplier: number;
+
+  /**
+   * How long to wait at most.
+   *
+   * @generated from field: google.protobuf.Duration max_backoff = 4;
+   */
+  maxBackoff?: Duration | undefined;
+
+  /**
+   * The types of errors after which no retry helps.
+   *
+   * @generated from field: repeated string non_retryable = 5;
+   */
+  nonRetryable: string[];
+};
+
+/**
+ * Describes the message taskledger.v1.RetryPolicy.
+ * Use `create(RetryPolicySchema)` to create a new message.
+ */
+export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow, 2);
 
 /**
  * One thing that is wrong with a flow definition.
@@ -194,5 +292,5 @@ export type DefinitionProblem = Message<"taskledger.v1.DefinitionProblem"> & {
  * Use `create(DefinitionProblemSchema)` to create a new message.
  */
 export const DefinitionProblemSchema: GenMessage<DefinitionProblem> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_flow, 2);
+  messageDesc(file_taskledger_v1_flow, 3);
 

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file taskledger/v1/task_execution_event.proto.
  */
 export const file_taskledger_v1_task_execution_event: GenFile = /*@__PURE__*/
-  fileDesc("Cih0YXNrbGVkZ2VyL3YxL3Rhc2tfZXhlY3V0aW9uX2V2ZW50LnByb3RvEg10YXNrbGVkZ2VyLnYxIqcEChJUYXNrRXhlY3V0aW9uRXZlbnQSEAoIcmV2aXNpb24YASABKAMSNAoEdHlwZRgCIAEoDjImLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbkV2ZW50LlR5cGUSOAoLZnJvbV9zdGF0dXMYAyABKA4yIy50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24uU3RhdHVzEjYKCXRvX3N0YXR1cxgEIAEoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXMSIwoFYWN0b3IYBSABKAsyFC50YXNrbGVkZ2VyLnYxLkFjdG9yEg4KBnJlYXNvbhgGIAEoCRISCgpyZXF1ZXN0X2lkGAcgASgJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5jaGFuZ2VkX2ZpZWxkcxgJIAMoCSLEAQoEVHlwZRIUChBUWVBFX1VOU1BFQ0lGSUVEEAASDwoLVFlQRV9DUkVBVEUQARIOCgpUWVBFX1NUQVJUEAISEQoNVFlQRV9DT01QTEVURRADEg0KCVRZUEVfRkFJTBAEEg8KC1RZUEVfQ0FOQ0VMEAUSEAoMVFlQRV9PVVREQVRFEAYSDwoLVFlQRV9ERUxFVEUQBxIRCg1UWVBFX1VOREVMRVRFEAgSDgoKVFlQRV9BTUVORBAJEgwKCFRZUEVfVEFHEAoiOAoFQWN0b3ISDwoHc3ViamVjdBgBIAEoCRIMCgRraW5kGAIgASgJEhAKCGtleV9uYW1lGAMgASgJYgZwcm90bzM", [file_google_protobuf_timestamp, file_taskledger_v1_task_execution]);
+  fileDesc("Cih0YXNrbGVkZ2VyL3YxL3Rhc2tfZXhlY3V0aW9uX2V2ZW50LnByb3RvEg10YXNrbGVkZ2VyLnYxIvwEChJUYXNrRXhlY3V0aW9uRXZlbnQSEAoIcmV2aXNpb24YASABKAMSNAoEdHlwZRgCIAEoDjImLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbkV2ZW50LlR5cGUSOAoLZnJvbV9zdGF0dXMYAyABKA4yIy50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24uU3RhdHVzEjYKCXRvX3N0YXR1cxgEIAEoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXMSIwoFYWN0b3IYBSABKAsyFC50YXNrbGVkZ2VyLnYxLkFjdG9yEg4KBnJlYXNvbhgGIAEoCRISCgpyZXF1ZXN0X2lkGAcgASgJEi8KC2NyZWF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5jaGFuZ2VkX2ZpZWxkcxgJIAMoCRIUCgxjYXVzZWRfYnlfaWQYCiABKAkigwIKBFR5cGUSFAoQVFlQRV9VTlNQRUNJRklFRBAAEg8KC1RZUEVfQ1JFQVRFEAESDgoKVFlQRV9TVEFSVBACEhEKDVRZUEVfQ09NUExFVEUQAxINCglUWVBFX0ZBSUwQBBIPCgtUWVBFX0NBTkNFTBAFEhAKDFRZUEVfT1VUREFURRAGEg8KC1RZUEVfREVMRVRFEAcSEQoNVFlQRV9VTkRFTEVURRAIEg4KClRZUEVfQU1FTkQQCRIMCghUWVBFX1RBRxAKEhcKE1RZUEVfUkVRVUVTVF9DQU5DRUwQCxIUChBUWVBFX0xBVEVfUkVTVUxUEAwSDgoKVFlQRV9BRE9QVBANIjgKBUFjdG9yEg8KB3N1YmplY3QYASABKAkSDAoEa2luZBgCIAEoCRIQCghrZXlfbmFtZRgDIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp, file_taskledger_v1_task_execution]);
 
 /**
  * One change of a TaskExecution: an entry of the audit trail, which is never changed itself.
@@ -84,6 +84,13 @@ export type TaskExecutionEvent = Message<"taskledger.v1.TaskExecutionEvent"> & {
    * @generated from field: repeated string changed_fields = 9;
    */
   changedFields: string[];
+
+  /**
+   * The id of the TaskExecution whose change caused this one. Empty unless another one did.
+   *
+   * @generated from field: string caused_by_id = 10;
+   */
+  causedById: string;
 };
 
 /**
@@ -175,6 +182,27 @@ export const TaskExecutionEvent_Type = {
    * @generated from enum value: TYPE_TAG = 10;
    */
   TAG: 10,
+
+  /**
+   * A running task was asked to stop. It ends when its worker confirms, or its lease runs out.
+   *
+   * @generated from enum value: TYPE_REQUEST_CANCEL = 11;
+   */
+  REQUEST_CANCEL: 11,
+
+  /**
+   * A worker handed in a result after its lease was lost. It changed nothing, and can be adopted.
+   *
+   * @generated from enum value: TYPE_LATE_RESULT = 12;
+   */
+  LATE_RESULT: 12,
+
+  /**
+   * The late result was adopted: it is the output of the record that was made for it.
+   *
+   * @generated from enum value: TYPE_ADOPT = 13;
+   */
+  ADOPT: 13,
 } as const;
 
 /**
@@ -204,7 +232,8 @@ export type Actor = Message<"taskledger.v1.Actor"> & {
   subject: string;
 
   /**
-   * The kind of the credential: "worker", "integration", "service-account" or "user".
+   * The kind of the credential: "worker", "integration", "service-account", "user", or "system" for
+   * the service itself.
    *
    * @generated from field: string kind = 2;
    */

@@ -5,15 +5,15 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file taskledger/v1/task_execution.proto.
  */
 export const file_taskledger_v1_task_execution: GenFile = /*@__PURE__*/
-  fileDesc("CiJ0YXNrbGVkZ2VyL3YxL3Rhc2tfZXhlY3V0aW9uLnByb3RvEg10YXNrbGVkZ2VyLnYxIqQGCg1UYXNrRXhlY3V0aW9uEgoKAmlkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRIZChFmbG93X2V4ZWN1dGlvbl9pZBgDIAEoCRIRCgl0YXNrX25hbWUYBCABKAkSGgoSdGFza19leGVjdXRpb25faWR4GAUgASgFEjMKBnN0YXR1cxgGIAEoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXMSJQoFaW5wdXQYByABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJgoGb3V0cHV0GAggASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEicKBWVycm9yGAkgASgLMhgudGFza2xlZGdlci52MS5UYXNrRXJyb3ISEwoLbW9kaWZpZWRfYnkYCiABKAkSLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZXRhZxgPIAEoCRIOCgZlZGl0ZWQYECABKAgSJAoEdGFncxgRIAMoCzIWLnRhc2tsZWRnZXIudjEuVGFza1RhZxIvCgtkZWxldGVfdGltZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAirAEKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABIRCg1TVEFUVVNfUVVFVUVEEAESEgoOU1RBVFVTX1JVTk5JTkcQAhIUChBTVEFUVVNfQ09NUExFVEVEEAMSEQoNU1RBVFVTX0ZBSUxFRBAEEhQKEFNUQVRVU19DQU5DRUxMRUQQBRIQCgxTVEFUVVNfU1RBTEUQBhISCg5TVEFUVVNfREVMRVRFRBAHInsKEFRhc2tFeGVjdXRpb25LZXkSIwoRZmxvd19leGVjdXRpb25faWQYASABKAlCCLpIBXIDsAEBEh0KCXRhc2tfbmFtZRgCIAEoCUIKukgHcgUQARjIARIjChJ0YXNrX2V4ZWN1dGlvbl9pZHgYAyABKAVCB7pIBBoCKAAiPQoJVGFza0Vycm9yEg8KB21lc3NhZ2UYASABKAkSDAoEdHlwZRgCIAEoCRIRCgl0cmFjZWJhY2sYAyABKAkifwoHVGFza1RhZxILCgN0YWcYASABKAkSNgoIbWV0YWRhdGEYAiADKAsyJC50YXNrbGVkZ2VyLnYxLlRhc2tUYWcuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiJ0YXNrbGVkZ2VyL3YxL3Rhc2tfZXhlY3V0aW9uLnByb3RvEg10YXNrbGVkZ2VyLnYxIs8HCg1UYXNrRXhlY3V0aW9uEgoKAmlkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRIZChFmbG93X2V4ZWN1dGlvbl9pZBgDIAEoCRIRCgl0YXNrX25hbWUYBCABKAkSGgoSdGFza19leGVjdXRpb25faWR4GAUgASgFEjMKBnN0YXR1cxgGIAEoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXMSJQoFaW5wdXQYByABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJgoGb3V0cHV0GAggASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEicKBWVycm9yGAkgASgLMhgudGFza2xlZGdlci52MS5UYXNrRXJyb3ISEwoLbW9kaWZpZWRfYnkYCiABKAkSLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZXRhZxgPIAEoCRIOCgZlZGl0ZWQYECABKAgSJAoEdGFncxgRIAMoCzIWLnRhc2tsZWRnZXIudjEuVGFza1RhZxIvCgtkZWxldGVfdGltZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHYXR0ZW1wdBgTIAEoBRIWCglpdGVyYXRpb24YFCABKAVIAIgBARIVCg1pbnRlcnJ1cHRpb25zGBUgASgFEjIKDmF2YWlsYWJsZV90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVsZWFzZRgXIAEoCzIYLnRhc2tsZWRnZXIudjEuVGFza0xlYXNlIqwBCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEQoNU1RBVFVTX1FVRVVFRBABEhIKDlNUQVRVU19SVU5OSU5HEAISFAoQU1RBVFVTX0NPTVBMRVRFRBADEhEKDVNUQVRVU19GQUlMRUQQBBIUChBTVEFUVVNfQ0FOQ0VMTEVEEAUSEAoMU1RBVFVTX1NUQUxFEAYSEgoOU1RBVFVTX0RFTEVURUQQB0IMCgpfaXRlcmF0aW9uIvcBCglUYXNrTGVhc2USEQoJd29ya2VyX2lkGAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5oZWFydGJlYXRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoIcHJvZ3Jlc3MYBCABKAsyGy50YXNrbGVkZ2VyLnYxLlRhc2tQcm9ncmVzcxIYChBjYW5jZWxfcmVxdWVzdGVkGAUgASgIEikKBmxlbmd0aBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJUCgxUYXNrUHJvZ3Jlc3MSKQoIZnJhY3Rpb24YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEhkKB21lc3NhZ2UYAiABKAlCCLpIBXIDGIACInsKEFRhc2tFeGVjdXRpb25LZXkSIwoRZmxvd19leGVjdXRpb25faWQYASABKAlCCLpIBXIDsAEBEh0KCXRhc2tfbmFtZRgCIAEoCUIKukgHcgUQARjIARIjChJ0YXNrX2V4ZWN1dGlvbl9pZHgYAyABKAVCB7pIBBoCKAAiPQoJVGFza0Vycm9yEg8KB21lc3NhZ2UYASABKAkSDAoEdHlwZRgCIAEoCRIRCgl0cmFjZWJhY2sYAyABKAkifwoHVGFza1RhZxILCgN0YWcYASABKAkSNgoIbWV0YWRhdGEYAiADKAsyJC50YXNrbGVkZ2VyLnYxLlRhc2tUYWcuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * The record of one execution of one task of a flow execution.
@@ -157,6 +157,41 @@ export type TaskExecution = Message<"taskledger.v1.TaskExecution"> & {
    * @generated from field: google.protobuf.Timestamp delete_time = 18;
    */
   deleteTime?: Timestamp | undefined;
+
+  /**
+   * Which attempt this is, from 1: retries of the same task and item count on. 1 in a run of an outside engine.
+   *
+   * @generated from field: int32 attempt = 19;
+   */
+  attempt: number;
+
+  /**
+   * The index of the item in a loop, from 0. Unset for a task that is no loop.
+   *
+   * @generated from field: optional int32 iteration = 20;
+   */
+  iteration?: number | undefined;
+
+  /**
+   * How many of the attempts before were interrupted, which is no failure: their worker's lease ran out.
+   *
+   * @generated from field: int32 interruptions = 21;
+   */
+  interruptions: number;
+
+  /**
+   * When a queued task may be claimed, which is later than its creation for a retry. Unset unless it is claimable.
+   *
+   * @generated from field: google.protobuf.Timestamp available_time = 22;
+   */
+  availableTime?: Timestamp | undefined;
+
+  /**
+   * Who works on it. Only of a running task of a managed run, and not returned in lists.
+   *
+   * @generated from field: taskledger.v1.TaskLease lease = 23;
+   */
+  lease?: TaskLease | undefined;
 };
 
 /**
@@ -247,6 +282,90 @@ export const TaskExecution_StatusSchema: GenEnum<TaskExecution_Status> = /*@__PU
   enumDesc(file_taskledger_v1_task_execution, 0, 0);
 
 /**
+ * A worker's hold on a running task.
+ *
+ * @generated from message taskledger.v1.TaskLease
+ */
+export type TaskLease = Message<"taskledger.v1.TaskLease"> & {
+  /**
+   * The id the worker gave itself, 1 to 200 characters.
+   *
+   * @generated from field: string worker_id = 1;
+   */
+  workerId: string;
+
+  /**
+   * When the lease runs out unless the worker sends a heartbeat, by the database's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 2;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * When the worker was last heard of, by the database's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp heartbeat_time = 3;
+   */
+  heartbeatTime?: Timestamp | undefined;
+
+  /**
+   * What the worker said last of how far it is. Unset if it said nothing.
+   *
+   * @generated from field: taskledger.v1.TaskProgress progress = 4;
+   */
+  progress?: TaskProgress | undefined;
+
+  /**
+   * Whether the worker is asked to stop.
+   *
+   * @generated from field: bool cancel_requested = 5;
+   */
+  cancelRequested: boolean;
+
+  /**
+   * How long the lease is from each heartbeat.
+   *
+   * @generated from field: google.protobuf.Duration length = 6;
+   */
+  length?: Duration | undefined;
+};
+
+/**
+ * Describes the message taskledger.v1.TaskLease.
+ * Use `create(TaskLeaseSchema)` to create a new message.
+ */
+export const TaskLeaseSchema: GenMessage<TaskLease> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution, 1);
+
+/**
+ * How far a worker is with a task.
+ *
+ * @generated from message taskledger.v1.TaskProgress
+ */
+export type TaskProgress = Message<"taskledger.v1.TaskProgress"> & {
+  /**
+   * The part that is done, 0 to 1.
+   *
+   * @generated from field: double fraction = 1;
+   */
+  fraction: number;
+
+  /**
+   * What it is doing, for people. At most 256 characters.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message taskledger.v1.TaskProgress.
+ * Use `create(TaskProgressSchema)` to create a new message.
+ */
+export const TaskProgressSchema: GenMessage<TaskProgress> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution, 2);
+
+/**
  * What identifies a TaskExecution to engines. Unique, and taken for good: deleting does not free it.
  *
  * @generated from message taskledger.v1.TaskExecutionKey
@@ -279,7 +398,7 @@ export type TaskExecutionKey = Message<"taskledger.v1.TaskExecutionKey"> & {
  * Use `create(TaskExecutionKeySchema)` to create a new message.
  */
 export const TaskExecutionKeySchema: GenMessage<TaskExecutionKey> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution, 1);
+  messageDesc(file_taskledger_v1_task_execution, 3);
 
 /**
  * Why a task failed.
@@ -317,7 +436,7 @@ export type TaskError = Message<"taskledger.v1.TaskError"> & {
  * Use `create(TaskErrorSchema)` to create a new message.
  */
 export const TaskErrorSchema: GenMessage<TaskError> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution, 2);
+  messageDesc(file_taskledger_v1_task_execution, 4);
 
 /**
  * A tag on a TaskExecution.
@@ -345,5 +464,5 @@ export type TaskTag = Message<"taskledger.v1.TaskTag"> & {
  * Use `create(TaskTagSchema)` to create a new message.
  */
 export const TaskTagSchema: GenMessage<TaskTag> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution, 3);
+  messageDesc(file_taskledger_v1_task_execution, 5);
 

@@ -1,0 +1,125 @@
+import type { ChangeResult, TaskRecord, WorkReport, WorkResult } from "../task-execution/changes.ts";
+import { decideOutdate } from "../task-execution/decide.ts";
+import { insertLateResult } from "../task-execution/late-result-statements.ts";
+import { newRecord } from "../task-execution/new-record.ts";
+import { findWithInput } from "../task-execution/record-statements.ts";
+import { isClosed, type RunRecord } from "../task-execution/run-statements.ts";
+import type { Workspace } from "../task-execution/workspace.ts";
+import { decideWork, endOf, failureOf, isTokenOf, leaseLost } from "./decide-work.ts";
+import { leaseLimits } from "./lease-limits.ts";
+import { lockDueLeases } from "./lease-statements.ts";
+import { afterFailure, afterInterruption, type Verdict } from "./retry.ts";
+
+/**
+ * Applies what a worker hands in. A failed attempt is followed by another one, if the retry policy says so.
+ *
+ * @throws LedgerError LEASE_LOST; the result is kept if the token was good once
+ */
+export async function applyWork(
+  work: Workspace,
+  record: TaskRecord | undefined,
+  { token, result }: WorkReport,
+  random: () => number,
+): Promise<ChangeResult> {
+  if (record === undefined || !isTokenOf(record, token)) {
+    throw leaseLost();
+  }
+  const run = work.run(record.flowExecutionId)!;
+  try {
+    const decision = decideWork(record, run, result, work.now);
+    if (decision === undefined) {
+      return { record: { ...record }, outcome: "unchanged" };
+    }
+  } catch (error) {
+    await keepLateResult(work, record, result);
+    throw error;
+  }
+  const task = (await work.planOf(run)).tasks.get(record.taskName);
+  const next =
+    result.status === "failed" && task !== undefined
+      ? afterFailure(record, task.retry, result, random)
+      : { retry: false as const };
+  await end(work, run, record, result, next);
+  return { record: { ...record }, outcome: "updated" };
+}
+
+/**
+ * Ends an attempt whose lease has run out, or that took too long, by the database's clock. Does nothing if it is
+ * not so any more.
+ */
+export async function applyExpiry(
+  work: Workspace,
+  record: TaskRecord | undefined,
+  random: () => number,
+): Promise<ChangeResult> {
+  const [due] = record
+    ? await lockDueLeases(work.em, work.organizationId, [record.id], leaseLimits.graceMs)
+    : [];
+  if (record === undefined || due === undefined || record.status !== "running") {
+    throw leaseLost();
+  }
+  const run = work.run(record.flowExecutionId)!;
+  const task = (await work.planOf(run)).tasks.get(record.taskName);
+  if (record.cancelRequested) {
+    await end(work, run, record, { status: "cancelled" }, { retry: false });
+  } else if (due.timedOut && record.startTime !== null && task?.timeoutMs !== undefined) {
+    const result = failureOf("Timeout", `the attempt took longer than its timeout of ${task.timeoutMs} ms`);
+    await end(work, run, record, result, afterFailure(record, task.retry, result, random));
+  } else {
+    const result = failureOf("LeaseExpired", "its worker was not heard of any more");
+    const next: Verdict = task ? afterInterruption(record, task.retry, random) : { retry: false };
+    await end(work, run, record, result, next, true);
+  }
+  return { record: { ...record }, outcome: "updated" };
+}
+
+async function end(
+  work: Workspace,
+  run: RunRecord,
+  record: TaskRecord,
+  result: WorkResult,
+  next: Verdict,
+  isInterruption = false,
+): Promise<void> {
+  work.change(record, endOf(result, work.now));
+  if (record.outdateOnEnd) {
+    // What it was asked is out of date: neither its result counts, nor would that of another attempt.
+    const outdated = decideOutdate(record);
+    if (outdated !== undefined)
+      work.change(record, outdated, { reason: "what it was made from has changed" });
+    return;
+  }
+  if (!next.retry || isClosed(run) || record.cancelRequested) {
+    return;
+  }
+  const { taskName, iteration, generation, executor, claimRank } = record;
+  const [asked] = await findWithInput(work.em, work.organizationId, [record.id]);
+  const retry = newRecord(work, run, {
+    taskName,
+    taskExecutionIdx: await work.nextIdx(run, taskName),
+    status: "queued",
+    input: asked?.input ?? null,
+    attempt: record.attempt + 1,
+    interruptions: record.interruptions + (isInterruption ? 1 : 0),
+    iteration,
+    generation,
+    executor,
+    claimRank,
+  });
+  work.add(retry, retry.input === null ? [] : ["input"], { delayMs: next.delayMs, causeId: record.id });
+}
+
+async function keepLateResult(work: Workspace, record: TaskRecord, result: WorkResult): Promise<void> {
+  if (result.status === "cancelled") {
+    return;
+  }
+  const isNew = await insertLateResult(work.em, work.organizationId, {
+    taskExecutionId: record.id,
+    status: result.status,
+    output: result.status === "completed" ? (result.output ?? null) : null,
+    now: work.now,
+  });
+  if (isNew) {
+    work.note(record, "late_result", [result.status === "completed" ? "output" : "error"]);
+  }
+}

@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Client } from "pg";
+import type { Logger } from "pino";
+
+const channel = "taskledger_ready";
+
+/** How many organizations one notification names: it holds 8000 bytes. */
+const mostNamed = 200;
+
+/** How long to wait before connecting again. */
+const reconnectMs = 1000;
+
+/**
+ * Carries from process to process which organizations have something to claim.
+ *
+ * It has a connection of its own, outside of the transactions that made the work: a notification within them would
+ * make their commits wait for each other. It is a hint and may get lost, as on databases that have no
+ * notifications: those who wait also look by themselves.
+ */
+export class Intercom {
+  readonly #url: string;
+  readonly #onCall: (organizationId: string) => void;
+  readonly #log: Logger;
+  readonly #closing = new AbortController();
+  readonly #running: Promise<void>;
+  #client: Client | undefined;
+
+  constructor(url: string, onCall: (organizationId: string) => void, log: Logger) {
+    this.#url = url;
+    this.#onCall = onCall;
+    this.#log = log;
+    this.#running = this.#run();
+  }
+
+  /** Tells all processes, this one too. Does nothing while there is no connection. */
+  tell(organizationIds: readonly string[]): void {
+    for (let start = 0; start < organizationIds.length; start += mostNamed) {
+      const payload = organizationIds.slice(start, start + mostNamed).join(",");
+      this.#client?.query("select pg_notify($1, $2)", [channel, payload]).catch(() => {});
+    }
+  }
+
+  /** Hangs up. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.#listen();
+      } catch (error) {
+        this.#log.warn({ err: (error as Error).message }, "cannot hear of work from other processes");
+      }
+      await sleep(reconnectMs, undefined, { ref: false, signal }).catch(() => {});
+    }
+  }
+
+  /** Listens until the connection is lost, or this is closed. */
+  async #listen(): Promise<void> {
+    const client = new Client({
+      connectionString: this.#url,
+      application_name: "taskledger-intercom",
+      connectionTimeoutMillis: 2000,
+      keepAlive: true,
+    });
+    const lost = new Promise<void>((resolve) => {
+      client.on("error", () => resolve()).on("end", () => resolve());
+      this.#closing.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    client.on("notification", ({ payload }) => {
+      for (const organizationId of payload?.split(",") ?? []) {
+        this.#onCall(organizationId);
+      }
+    });
+    try {
+      await client.connect();
+      await client.query(`listen ${channel}`);
+      this.#client = client;
+      await lost;
+    } finally {
+      this.#client = undefined;
+      await client.end().catch(() => {});
+    }
+  }
+}

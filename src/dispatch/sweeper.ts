@@ -1,0 +1,94 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { MikroORM } from "@mikro-orm/postgresql";
+import type { Logger } from "pino";
+import type { Caller } from "../auth/caller.ts";
+import { forOrganization } from "../db/organization.ts";
+import type { WritePath } from "../task-execution/write-path.ts";
+import { leaseLimits } from "./lease-limits.ts";
+import { type DuePlace, findDueLeases } from "./lease-statements.ts";
+
+/** What the sweeper takes from outside. */
+export interface SweeperDeps {
+  readonly orm: MikroORM;
+  readonly writePath: WritePath;
+  readonly log: Logger;
+}
+
+/**
+ * Ends the attempts whose leases have run out, in every organization, until it is closed.
+ *
+ * Each process sweeps. They are in each other's way no more than other writers are: whether a lease is due is
+ * decided again under the lock of its run, by the database's clock.
+ */
+export class Sweeper {
+  readonly #deps: SweeperDeps;
+  readonly #closing = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(deps: SweeperDeps) {
+    this.#deps = deps;
+    this.#running = this.#run();
+  }
+
+  /** Stops after the run that is being swept. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.sweep();
+      } catch (error) {
+        this.#deps.log.warn({ err: (error as Error).message }, "could not look for leases that ran out");
+      }
+      // By chance a little more or less, so that processes do not sweep at the same moment.
+      const pause = leaseLimits.sweepMs * (0.75 + Math.random() / 2);
+      await sleep(pause, undefined, { ref: false, signal }).catch(() => {});
+    }
+  }
+
+  /** Looks once at every lease that has run out. */
+  async sweep(): Promise<void> {
+    const { orm } = this.#deps;
+    const { graceMs, sweepPage: most } = leaseLimits;
+    let after: DuePlace | undefined;
+    do {
+      // Of no organization, and in no transaction: the one function that looks at all of them needs neither.
+      const places = await findDueLeases(orm.em.fork(), { graceMs, after, most });
+      const byRun = Map.groupBy(places, ({ flowExecutionId }) => flowExecutionId);
+      for (const [runId, due] of byRun) {
+        if (this.#closing.signal.aborted) return;
+        await this.#expire(runId, due);
+      }
+      after = places.length === most ? places.at(-1) : undefined;
+    } while (after !== undefined);
+  }
+
+  /** A run that cannot be swept now, because it is locked or something is wrong with it, does not stop the others. */
+  async #expire(flowExecutionId: string, due: readonly DuePlace[]): Promise<void> {
+    const { orm, writePath, log } = this.#deps;
+    const { organizationId } = due[0]!;
+    const requestId = `sweep-${randomUUID()}`;
+    const changes = due.map(({ taskExecutionId }) => ({ type: "expire" as const, id: taskExecutionId }));
+    try {
+      const em = forOrganization(orm, organizationId);
+      const results = await writePath.apply(em, { caller: serviceOf(organizationId), requestId }, changes);
+      const ended = results.filter((result) => "record" in result).length;
+      if (ended > 0) log.info({ organizationId, flowExecutionId, requestId, ended }, "leases ran out");
+    } catch (error) {
+      log.warn(
+        { organizationId, flowExecutionId, requestId, err: (error as Error).message },
+        "could not end attempts",
+      );
+    }
+  }
+}
+
+/** Returns the service itself as a caller within an organization. */
+function serviceOf(organizationId: string): Caller {
+  return { organizationId, subject: "taskledger", kind: "system", role: "worker", keyName: "" };
+}

@@ -1,0 +1,192 @@
+import type { EntityManager } from "@mikro-orm/postgresql";
+import { sql } from "kysely";
+import { isSatisfied } from "../dispatch/advance.ts";
+import { markRerun } from "../dispatch/rerun-statements.ts";
+import { LedgerError, notFound } from "../errors.ts";
+import type { FlowPlan } from "../flow/flow-plan.ts";
+import { FlowVersion } from "../flow/flow-version.entity.ts";
+import type { Author } from "../task-execution/changes.ts";
+import { isOpen } from "../task-execution/lifecycle.ts";
+import type { RunRecord } from "../task-execution/run-statements.ts";
+import type { TaskState } from "../task-execution/task-state-statements.ts";
+import { createSuggest, unknownTask } from "../task-execution/unknown-task.ts";
+import type { Workspace } from "../task-execution/workspace.ts";
+import type { WritePath } from "../task-execution/write-path.ts";
+import { expectRunEtag, requireRun, runDeleted } from "./change-flow-execution.ts";
+import { ReExecution } from "./re-execution.entity.ts";
+import { retryItems } from "./retry-items.ts";
+
+/** Which tasks of a run are asked for once more. */
+export type Scope = "all" | "stale" | "failed" | "from_task";
+
+/** A request to run tasks once more. */
+export interface ReExecute {
+  readonly id: string;
+  readonly scope: Scope;
+  /** The task to begin with; empty unless the scope is `from_task`. */
+  readonly taskName: string;
+  /** The flow version to go on with; 0 for the one that the run has. */
+  readonly flowVersion: number;
+  readonly etag: string;
+  readonly reason: string;
+  readonly requestId: string;
+  readonly validateOnly: boolean;
+}
+
+/**
+ * Runs tasks of a managed run once more, as new records, each as soon as its upstreams have completed.
+ *
+ * @returns the names of the tasks, each after all it depends on
+ * @throws LedgerError NOT_FOUND, RECORD_DELETED, DISPATCH_MISMATCH, REQUEST_ID_REUSED, ETAG_OUT_OF_DATE,
+ * TASK_NAME_UNKNOWN, TASK_NOT_ENDED or UPSTREAM_NOT_COMPLETED
+ */
+export function reExecute(
+  writePath: WritePath,
+  em: EntityManager,
+  author: Author,
+  request: ReExecute,
+): Promise<string[]> {
+  return writePath.transact(em, author, (work) => begin(work, request), request.validateOnly);
+}
+
+async function begin(work: Workspace, request: ReExecute): Promise<string[]> {
+  await work.load([], [request.id]);
+  const run = requireRun(work, request.id);
+  const before = await findBefore(work, request);
+  if (before !== undefined) {
+    return before;
+  }
+  expectAllowed(run, request);
+  const isOtherVersion = request.flowVersion !== 0 && request.flowVersion !== run.flowVersion;
+  if (isOtherVersion) {
+    await requireVersion(work.em, run, request.flowVersion);
+    run.flowVersion = request.flowVersion;
+  }
+  const plan = await work.planOf(run);
+  const states = await work.statesOf(run, plan.tasks.keys());
+  const chosen = choose(plan, states, request);
+  const listed = listTasks(plan, states, chosen);
+  expectReady(plan, states, chosen);
+  work.changeRun(run, "re_execute", request.reason, (target) => {
+    target.cancelTime = null;
+    target.endTime = null;
+  });
+  if (isOtherVersion) await work.recount(run);
+  const whole = await retryItems(work, run, plan, chosen, request.scope);
+  await markRerun(
+    work.em,
+    work.organizationId,
+    run.id,
+    [...whole].filter((name) => states.get(name)?.status),
+  );
+  work.nudge(run, plan.tasks.keys());
+  await store(work, request, listed);
+  return listed;
+}
+
+/** Returns what the same request was answered before. */
+async function findBefore(work: Workspace, request: ReExecute): Promise<string[] | undefined> {
+  const { id: flowExecutionId, requestId } = request;
+  const stored = await work.em.findOne(ReExecution, { flowExecutionId, requestId });
+  if (stored === null) {
+    return undefined;
+  }
+  if (stored.request !== contentOf(request)) {
+    const message = `request_id ${JSON.stringify(requestId)} was used for another re-execution; use a new one`;
+    throw new LedgerError("REQUEST_ID_REUSED", message, { metadata: { request_id: requestId } });
+  }
+  return JSON.parse(stored.taskNames);
+}
+
+function contentOf({ scope, taskName, flowVersion }: ReExecute): string {
+  return JSON.stringify({ scope, taskName, flowVersion });
+}
+
+async function store(work: Workspace, request: ReExecute, listed: readonly string[]): Promise<void> {
+  await sql`
+    insert into re_execution (organization_id, flow_execution_id, request_id, request, task_names, create_time)
+    values (
+      ${work.organizationId}, ${request.id}, ${request.requestId}, ${contentOf(request)}, ${JSON.stringify(listed)},
+      ${work.now.toISOString()}
+    )
+  `.execute(work.em.getKysely());
+}
+
+function expectAllowed(run: RunRecord, { etag }: ReExecute): void {
+  if (run.deleteTime !== null) {
+    throw runDeleted(run);
+  }
+  if (run.dispatch !== "managed") {
+    throw new LedgerError(
+      "DISPATCH_MISMATCH",
+      "an outside engine runs the tasks of this flow execution; ask it to",
+      {
+        metadata: { dispatch: run.dispatch },
+      },
+    );
+  }
+  expectRunEtag(run, etag);
+}
+
+async function requireVersion(em: EntityManager, { flowId }: RunRecord, version: number): Promise<void> {
+  if ((await em.count(FlowVersion, { flowId, version })) === 0) {
+    throw notFound("flow version");
+  }
+}
+
+/** Returns the names of the tasks that the scope means. */
+function choose(
+  plan: FlowPlan,
+  states: ReadonlyMap<string, TaskState>,
+  { scope, taskName }: ReExecute,
+): Set<string> {
+  const names = [...plan.tasks.keys()];
+  const inStatus = (...statuses: readonly (string | undefined)[]) =>
+    new Set(names.filter((name) => statuses.includes(states.get(name)?.status)));
+  switch (scope) {
+    case "all":
+      return new Set(names);
+    case "stale":
+      return inStatus("stale");
+    case "failed":
+      return inStatus("failed", "cancelled");
+    case "from_task":
+      if (!plan.tasks.has(taskName)) {
+        throw unknownTask(taskName, createSuggest()(taskName, plan.tasks));
+      }
+      return new Set([taskName, ...plan.downstreamOf([taskName])]);
+  }
+}
+
+/** Adds what never ran and now will, and sorts: each after all it depends on. */
+function listTasks(
+  plan: FlowPlan,
+  states: ReadonlyMap<string, TaskState>,
+  chosen: ReadonlySet<string>,
+): string[] {
+  const never = [...plan.downstreamOf(chosen)].filter((name) => states.get(name)?.status === undefined);
+  return plan.sort(new Set([...chosen, ...never]));
+}
+
+function expectReady(
+  plan: FlowPlan,
+  states: ReadonlyMap<string, TaskState>,
+  chosen: ReadonlySet<string>,
+): void {
+  for (const name of chosen) {
+    const status = states.get(name)?.status;
+    if (status !== undefined && isOpen(status)) {
+      throw new LedgerError("TASK_NOT_ENDED", `task ${name} has not ended; cancel it first, or wait`, {
+        metadata: { task_name: name },
+      });
+    }
+    for (const upstream of plan.tasks.get(name)!.dependsOn) {
+      const state = states.get(upstream);
+      const comes = chosen.has(upstream) || state?.status === undefined || isOpen(state.status);
+      if (!comes && !isSatisfied(state, plan.tasks.get(upstream))) {
+        const message = `task ${name} needs ${upstream}, which is ${state.status} and would not run`;
+        throw new LedgerError("UPSTREAM_NOT_COMPLETED", message, { metadata: { task_name: name, upstream } });
+      }
+    }
+  }
+}

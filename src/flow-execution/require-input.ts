@@ -1,0 +1,33 @@
+import type { EntityManager } from "@mikro-orm/postgresql";
+import { LedgerError } from "../errors.ts";
+import type { FlowVersionKey } from "../flow/flow-plan.ts";
+import { FlowVersion } from "../flow/flow-version.entity.ts";
+import { checkInput } from "../flow/input-schema.ts";
+
+/**
+ * Refuses an input of a run that does not match the input_schema of its flow version.
+ *
+ * @param input canonical JSON text
+ * @throws LedgerError INPUT_MISMATCH with what is wrong, and where
+ */
+export async function requireInput(
+  em: EntityManager,
+  { flowId, flowVersion }: FlowVersionKey,
+  input: string | undefined,
+): Promise<void> {
+  const found = await em.findOne(
+    FlowVersion,
+    { flowId, version: flowVersion },
+    { populate: ["inputSchema"] },
+  );
+  if (found === null || found.inputSchema === null || found.inputSchema === undefined) {
+    return;
+  }
+  const faults = await checkInput(found.inputSchema, input === undefined ? undefined : JSON.parse(input));
+  const [first] = faults;
+  if (first !== undefined) {
+    throw new LedgerError("INPUT_MISMATCH", `${first.path}: ${first.message}`, {
+      violations: faults.map(({ path, message }) => ({ field: path, description: message })),
+    });
+  }
+}

@@ -1,0 +1,156 @@
+import { Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
+import { applyExpiry, applyWork } from "../dispatch/apply-work.ts";
+import { leaseHeld } from "../dispatch/decide-work.ts";
+import { LedgerError, notFound } from "../errors.ts";
+import { adopt } from "./adopt.ts";
+import type { Change, ChangeResult, Report, TaskRecord } from "./changes.ts";
+import { conflict } from "./conflict.ts";
+import { type Decision, decideAmendment, decideReport, decideStep, timesOf } from "./decide.ts";
+import { newRecord } from "./new-record.ts";
+import { outdate } from "./outdate.ts";
+import { isClosed, type RunRecord } from "./run-statements.ts";
+import { decideTagging } from "./tagging.ts";
+import { type Suggest, unknownTask } from "./unknown-task.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** What deciding a change takes from outside. */
+interface ApplyDeps {
+  readonly suggest: Suggest;
+  readonly random: () => number;
+}
+
+/**
+ * Applies one change to the records of a transaction, as the changes before left them.
+ *
+ * @throws LedgerError why it is refused; then it changed nothing, but for a result that is kept as late
+ */
+export async function applyChange(
+  work: Workspace,
+  change: Change,
+  { suggest, random }: ApplyDeps,
+): Promise<ChangeResult> {
+  const record = work.find(change);
+  switch (change.type) {
+    case "work":
+      return applyWork(work, record, change, random);
+    case "expire":
+      return applyExpiry(work, record, random);
+    case "adopt":
+      return adopt(work, require(record), change);
+    case "report":
+      if (record === undefined) {
+        return { record: await create(work, change, suggest), outcome: "created" };
+      }
+      break;
+    case "amend":
+      if (record !== undefined) return amend(work, record, change);
+  }
+  return applyToRecord(work, require(record), change);
+}
+
+function require(record: TaskRecord | undefined): TaskRecord {
+  if (record === undefined) {
+    throw notFound("task execution");
+  }
+  return record;
+}
+
+async function create(work: Workspace, report: Report, suggest: Suggest): Promise<TaskRecord> {
+  const run = work.run(report.flowExecutionId);
+  if (run === undefined) {
+    throw notFound("flow execution");
+  }
+  const { tasks } = await work.planOf(run);
+  if (!tasks.has(report.taskName)) {
+    throw unknownTask(report.taskName, suggest(report.taskName, tasks));
+  }
+  if (isClosed(run)) {
+    throw new LedgerError(
+      "FLOW_EXECUTION_CLOSED",
+      `the flow execution is ${run.status} and takes no new task executions`,
+      { metadata: { status: run.status } },
+    );
+  }
+  expectExternal(run);
+  const { taskName, taskExecutionIdx, status, payloads } = report;
+  const record = newRecord(work, run, {
+    taskName,
+    taskExecutionIdx,
+    status,
+    ...timesOf(report, work.now),
+    ...payloads,
+  });
+  work.add(record, Object.keys(payloads));
+  return { ...record };
+}
+
+/** Refuses a report about a run that makes its records itself. */
+export function expectExternal({ dispatch }: RunRecord): void {
+  if (dispatch !== "external") {
+    throw new LedgerError(
+      "DISPATCH_MISMATCH",
+      "the flow execution is managed: it makes its task executions itself, and workers claim them",
+      { metadata: { dispatch } },
+    );
+  }
+}
+
+type Plain = Exclude<Change, { type: "work" | "expire" | "adopt" }>;
+
+function applyToRecord(work: Workspace, record: TaskRecord, change: Plain): ChangeResult {
+  const decision = decide(record, change, work);
+  if (decision === undefined) {
+    return { record: { ...record }, outcome: "unchanged" };
+  }
+  const run = work.run(record.flowExecutionId);
+  if (change.type !== "tag" && (run === undefined || isClosed(run))) {
+    throw conflict(
+      "FLOW_EXECUTION_CLOSED",
+      `the flow execution is ${run?.status} and its task executions are not changed any more`,
+      record,
+      Verdict.STOP,
+    );
+  }
+  work.change(record, decision, "reason" in change ? { reason: change.reason } : {});
+  return { record: { ...record }, outcome: "updated" };
+}
+
+function decide(record: TaskRecord, change: Plain, work: Workspace): Decision | undefined {
+  switch (change.type) {
+    case "report": {
+      const decision = decideReport(record, change, work.now);
+      if (decision === undefined) return undefined;
+      if (record.leaseToken !== null && record.status === "running") throw leaseHeld(record);
+      expectExternal(work.run(record.flowExecutionId)!);
+      return decision;
+    }
+    case "amend":
+      return decideAmendment(record, change);
+    case "tag":
+      return decideTagging(record, change);
+    default:
+      return decideStep(record, change, work.now);
+  }
+}
+
+/** Amends a record, and marks what was made from an output that it changes. */
+async function amend(
+  work: Workspace,
+  record: TaskRecord,
+  change: Extract<Change, { type: "amend" }>,
+): Promise<ChangeResult> {
+  const run = work.run(record.flowExecutionId)!;
+  if (change.executeFlow && run.dispatch !== "managed") {
+    throw new LedgerError(
+      "DISPATCH_MISMATCH",
+      "execute_flow: an outside engine runs the tasks of this flow execution; ask it to",
+      { metadata: { dispatch: run.dispatch } },
+    );
+  }
+  const result = applyToRecord(work, record, change);
+  if (!("outcome" in result) || result.outcome === "unchanged" || change.payloads.output === undefined) {
+    return result;
+  }
+  const outdated = await outdate(work, run, record, change.executeFlow);
+  return { ...result, outdated: outdated.map((stale) => ({ ...stale })) };
+}

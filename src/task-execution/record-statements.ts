@@ -1,0 +1,208 @@
+import type { EntityManager } from "@mikro-orm/postgresql";
+import { type RawBuilder, sql } from "kysely";
+import type { PayloadField, TaskRecord } from "./changes.ts";
+import { toDate } from "./run-statements.ts";
+
+/** A key, and how many bytes the payloads have that its record may be compared with. */
+export interface Lookup {
+  readonly flowExecutionId: string;
+  readonly taskName: string;
+  readonly taskExecutionIdx: number;
+  readonly lengths: Record<PayloadField, number[]>;
+}
+
+/** The columns of a record, with its payloads as given: see {@link TaskRecord} for which are not loaded. */
+function recordColumns(payloads: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`
+    t.id, t.organization_id, t.flow_execution_id, t.flow_id, t.task_name, t.task_execution_idx, t.status,
+    t.status_before_delete, t.edited, t.etag, t.modified_by, t.create_time, t.update_time, t.start_time, t.end_time,
+    t.delete_time, t.attempt, t.iteration, t.generation, t.interruptions, t.executor, t.claim_rank, t.available_time,
+    t.lease_token::text, t.rerun, t.outdate_on_end, ${payloads},
+    (
+      select l.cancel_requested
+      from task_lease as l
+      where l.organization_id = t.organization_id and l.task_execution_id = t.id
+    ) as cancel_requested,
+    (
+      select json_agg(json_build_object('tag', g.tag, 'metadata', g.metadata) order by g.tag)
+      from task_tag as g
+      where g.organization_id = t.organization_id and g.task_execution_id = t.id
+    ) as tags`;
+}
+
+const comparedPayloads = sql`
+  case when t.input is null or octet_length(t.input) = any(k.input) then t.input else '' end as input,
+  case when t.output is null or octet_length(t.output) = any(k.output) then t.output else '' end as output,
+  case when t.error is null or octet_length(t.error) = any(k.error) then t.error else '' end as error`;
+
+/** Returns the records with the given keys that are there. */
+export async function findByKeys(
+  em: EntityManager,
+  organizationId: string,
+  keys: Lookup[],
+): Promise<TaskRecord[]> {
+  const parameter = JSON.stringify(keys.map(({ lengths, ...key }) => ({ ...key, ...lengths })));
+  const { rows } = await sql<object>`
+    select ${recordColumns(comparedPayloads)}
+    from json_to_recordset(${parameter}::json) as k(
+      "flowExecutionId" uuid, "taskName" text, "taskExecutionIdx" integer, input integer[], output integer[], error integer[]
+    )
+    join task_execution as t
+      on t.organization_id = ${organizationId}
+      and t.flow_execution_id = k."flowExecutionId"
+      and t.task_name = k."taskName"
+      and t.task_execution_idx = k."taskExecutionIdx"
+  `.execute(em.getKysely());
+  return rows.map(toRecord);
+}
+
+/** Returns the records with the given ids that are there. */
+export async function findByIds(
+  em: EntityManager,
+  organizationId: string,
+  ids: { readonly id: string; readonly lengths: Record<PayloadField, number[]> }[],
+): Promise<TaskRecord[]> {
+  const parameter = JSON.stringify(ids.map(({ id, lengths }) => ({ id, ...lengths })));
+  const { rows } = await sql<object>`
+    select ${recordColumns(comparedPayloads)}
+    from json_to_recordset(${parameter}::json) as k(id uuid, input integer[], output integer[], error integer[])
+    join task_execution as t on t.organization_id = ${organizationId} and t.id = k.id
+  `.execute(em.getKysely());
+  return rows.map(toRecord);
+}
+
+/** Returns the records with the given ids that are there, with their input, in no order. */
+export async function findWithInput(
+  em: EntityManager,
+  organizationId: string,
+  ids: readonly string[],
+): Promise<TaskRecord[]> {
+  const { rows } = await sql<object>`
+    select ${recordColumns(sql`t.input, null as output, null as error`)}
+    from task_execution as t
+    where t.organization_id = ${organizationId} and t.id = any(${[...ids]}::uuid[])
+  `.execute(em.getKysely());
+  return rows.map(toRecord);
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a row as the driver gives it
+function toRecord(row: any): TaskRecord {
+  return {
+    id: row.id,
+    organizationId: row.organization_id,
+    flowExecutionId: row.flow_execution_id,
+    flowId: row.flow_id,
+    taskName: row.task_name,
+    taskExecutionIdx: row.task_execution_idx,
+    status: row.status,
+    statusBeforeDelete: row.status_before_delete,
+    edited: row.edited,
+    etag: row.etag,
+    modifiedBy: row.modified_by,
+    createTime: new Date(row.create_time),
+    updateTime: new Date(row.update_time),
+    startTime: toDate(row.start_time),
+    endTime: toDate(row.end_time),
+    deleteTime: toDate(row.delete_time),
+    attempt: row.attempt,
+    iteration: row.iteration,
+    generation: row.generation,
+    interruptions: row.interruptions,
+    executor: row.executor,
+    claimRank: row.claim_rank,
+    availableTime: toDate(row.available_time),
+    leaseToken: row.lease_token,
+    rerun: row.rerun,
+    outdateOnEnd: row.outdate_on_end,
+    cancelRequested: row.cancel_requested ?? false,
+    input: row.input,
+    output: row.output,
+    error: row.error,
+    tags: typeof row.tags === "string" ? JSON.parse(row.tags) : (row.tags ?? []),
+  };
+}
+
+/** A record that is to be stored, and how long it cannot be claimed yet, by the database's clock. */
+export interface NewRecord {
+  readonly record: TaskRecord;
+  readonly delayMs: number;
+}
+
+/**
+ * Stores new records.
+ *
+ * They can be claimed from the start of the transaction on, and not from its end, so that it can claim them itself.
+ */
+export async function insertRecords(
+  em: EntityManager,
+  organizationId: string,
+  records: readonly NewRecord[],
+): Promise<void> {
+  const parameter = JSON.stringify(records.map(({ record, delayMs }) => ({ ...record, delayMs })));
+  await sql`
+    insert into task_execution (
+      organization_id, id, flow_execution_id, flow_id, task_name, task_execution_idx, status, status_before_delete,
+      input, output, error, payload_bytes, edited, etag, modified_by, create_time, update_time, start_time, end_time,
+      delete_time, attempt, iteration, generation, interruptions, executor, claim_rank, available_time
+    )
+    select ${organizationId}::uuid, r.id, r."flowExecutionId", r."flowId", r."taskName", r."taskExecutionIdx", r.status,
+      r."statusBeforeDelete", r.input, r.output, r.error,
+      coalesce(octet_length(r.input), 0) + coalesce(octet_length(r.output), 0) + coalesce(octet_length(r.error), 0),
+      r.edited, r.etag, r."modifiedBy", r."createTime", r."updateTime", r."startTime", r."endTime", r."deleteTime",
+      r.attempt, r.iteration, r.generation, r.interruptions, r.executor, r."claimRank",
+      case
+        when r.executor is not null then date_trunc('milliseconds', now() + r."delayMs" * interval '1 millisecond')
+      end
+    from json_to_recordset(${parameter}::json) as r(
+      id uuid, "flowExecutionId" uuid, "flowId" uuid, "taskName" text, "taskExecutionIdx" integer, status text,
+      "statusBeforeDelete" text, input text, output text, error text, edited boolean, etag integer, "modifiedBy" text,
+      "createTime" timestamptz, "updateTime" timestamptz, "startTime" timestamptz, "endTime" timestamptz,
+      "deleteTime" timestamptz, attempt integer, iteration integer, generation integer, interruptions integer,
+      executor text, "claimRank" integer, "delayMs" double precision
+    )
+  `.execute(em.getKysely());
+}
+
+/** Stores changed records; only the payloads that are named are written. */
+export async function updateRecords(
+  em: EntityManager,
+  organizationId: string,
+  changed: readonly { readonly record: TaskRecord; readonly payloads: ReadonlySet<PayloadField> }[],
+): Promise<void> {
+  const parameter = JSON.stringify(
+    changed.map(({ record, payloads }) => ({
+      ...record,
+      input: payloads.has("input") ? record.input : null,
+      output: payloads.has("output") ? record.output : null,
+      error: payloads.has("error") ? record.error : null,
+      setInput: payloads.has("input"),
+      setOutput: payloads.has("output"),
+      setError: payloads.has("error"),
+    })),
+  );
+  await sql`
+    with changed as (
+      select r.*,
+        case when r."setInput" then r.input else t.input end as new_input,
+        case when r."setOutput" then r.output else t.output end as new_output,
+        case when r."setError" then r.error else t.error end as new_error
+      from json_to_recordset(${parameter}::json) as r(
+        id uuid, status text, "statusBeforeDelete" text, input text, output text, error text, "setInput" boolean,
+        "setOutput" boolean, "setError" boolean, edited boolean, etag integer, "modifiedBy" text,
+        "updateTime" timestamptz, "startTime" timestamptz, "endTime" timestamptz, "deleteTime" timestamptz,
+        "leaseToken" bigint, rerun boolean, "outdateOnEnd" boolean
+      )
+      join task_execution as t on t.organization_id = ${organizationId} and t.id = r.id
+    )
+    update task_execution as t
+    set status = c.status, status_before_delete = c."statusBeforeDelete", input = c.new_input, output = c.new_output,
+      error = c.new_error,
+      payload_bytes = coalesce(octet_length(c.new_input), 0) + coalesce(octet_length(c.new_output), 0)
+        + coalesce(octet_length(c.new_error), 0),
+      edited = c.edited, etag = c.etag, modified_by = c."modifiedBy", update_time = c."updateTime",
+      start_time = c."startTime", end_time = c."endTime", delete_time = c."deleteTime", lease_token = c."leaseToken",
+      rerun = t.rerun or c.rerun, outdate_on_end = c."outdateOnEnd"
+    from changed as c
+    where t.organization_id = ${organizationId} and t.id = c.id
+  `.execute(em.getKysely());
+}

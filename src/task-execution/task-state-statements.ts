@@ -1,0 +1,107 @@
+import type { EntityManager } from "@mikro-orm/postgresql";
+import { sql } from "kysely";
+import type { LiveStatus } from "./lifecycle.ts";
+import { toDate } from "./run-statements.ts";
+
+/** One task of one run. */
+export interface TaskOfRun {
+  readonly flowExecutionId: string;
+  readonly taskName: string;
+  /** Whether it has one record for each item of a list. */
+  readonly isLoop: boolean;
+}
+
+/** What a task of a run has come to. */
+export interface TaskState {
+  readonly flowExecutionId: string;
+  readonly taskName: string;
+  /** The status of the task; undefined if it has no record that is not deleted. */
+  readonly status: LiveStatus | undefined;
+  /** Whether it is to be executed anew. */
+  readonly rerun: boolean;
+  readonly generation: number;
+  /** The idx of its next record. */
+  readonly nextIdx: number;
+}
+
+/**
+ * Returns what tasks have come to.
+ *
+ * Of a task the newest record that is not deleted counts. Of a loop the newest record of each item counts, in
+ * its last generation: it is running or queued as long as one item is, else what the worst item came to. The
+ * open items are found by an index of their own, so that a loop of thousands is not read for each of them.
+ */
+export async function findTaskStates(
+  em: EntityManager,
+  organizationId: string,
+  tasks: readonly TaskOfRun[],
+): Promise<TaskState[]> {
+  if (tasks.length === 0) {
+    return [];
+  }
+  const open = (status: "queued" | "running") => sql`exists (
+    select
+    from task_execution as t
+    where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
+      and t.task_name = k."taskName" and t.status = ${sql.lit(status)} and t.status in ('queued', 'running')
+      and t.executor is not null
+  )`;
+  const { rows } = await sql<Omit<TaskState, "status"> & { status: LiveStatus | null }>`
+    select k."flowExecutionId", k."taskName", coalesce(newest.rerun, false) as rerun,
+      coalesce(newest.generation, 0) as generation, coalesce(last.idx + 1, 0) as "nextIdx",
+      case
+        when newest.status is null or not k."isLoop" then newest.status
+        when ${open("running")} then 'running'
+        when ${open("queued")} then 'queued'
+        else (
+          select case
+            when bool_or(item.status = 'failed') then 'failed'
+            when bool_or(item.status = 'cancelled') then 'cancelled'
+            when bool_or(item.status = 'stale') then 'stale'
+            else 'completed'
+          end
+          from (
+            select distinct on (t.iteration) t.status
+            from task_execution as t
+            where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
+              and t.task_name = k."taskName" and t.generation = newest.generation and t.status <> 'deleted'
+            order by t.iteration, t.task_execution_idx desc
+          ) as item
+        )
+      end as status
+    from json_to_recordset(${JSON.stringify(tasks)}::json) as k(
+      "flowExecutionId" uuid, "taskName" text, "isLoop" boolean
+    )
+    left join lateral (
+      select t.status, t.rerun, t.generation
+      from task_execution as t
+      where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
+        and t.task_name = k."taskName" and t.status <> 'deleted'
+      order by t.task_execution_idx desc
+      limit 1
+    ) as newest on true
+    left join lateral (
+      select t.task_execution_idx as idx
+      from task_execution as t
+      where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
+        and t.task_name = k."taskName"
+      order by t.task_execution_idx desc
+      limit 1
+    ) as last on true
+  `.execute(em.getKysely());
+  return rows.map((row) => ({ ...row, status: row.status ?? undefined }));
+}
+
+/** Returns when the last task of a run ended. */
+export async function findLastEnd(
+  em: EntityManager,
+  organizationId: string,
+  runId: string,
+): Promise<Date | null> {
+  const { rows } = await sql<{ last: string | null }>`
+    select max(end_time) as last
+    from task_execution
+    where organization_id = ${organizationId} and flow_execution_id = ${runId}::uuid and status <> 'deleted'
+  `.execute(em.getKysely());
+  return toDate(rows[0]?.last ?? null);
+}
