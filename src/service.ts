@@ -74,6 +74,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
     const dispatch = createDispatch((organizationIds) => intercom.tell(organizationIds), closing.signal);
     const app = createApp({ orm, authenticate, log, readiness, dispatch });
     const sweeper = new Sweeper({ orm, writePath: app.writePath, log });
+    sweeper.start();
     closers.push(() => sweeper.close());
     const { corsOrigins, tls } = config;
     const adapter = createAdapter({ ...app, limits: defaultLimits, logger: log, readiness, corsOrigins });

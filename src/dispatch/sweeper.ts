@@ -16,7 +16,7 @@ export interface SweeperDeps {
 }
 
 /**
- * Ends the attempts whose leases have run out, in every organization, until it is closed.
+ * Ends the attempts whose leases have run out, in every organization.
  *
  * Each process sweeps. They are in each other's way no more than other writers are: whether a lease is due is
  * decided again under the lock of its run, by the database's clock.
@@ -24,11 +24,15 @@ export interface SweeperDeps {
 export class Sweeper {
   readonly #deps: SweeperDeps;
   readonly #closing = new AbortController();
-  readonly #running: Promise<void>;
+  #running: Promise<void> | undefined;
 
   constructor(deps: SweeperDeps) {
     this.#deps = deps;
-    this.#running = this.#run();
+  }
+
+  /** Sweeps from now on. */
+  start(): void {
+    this.#running ??= this.#run();
   }
 
   /** Stops after the run that is being swept. */

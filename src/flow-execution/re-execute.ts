@@ -173,6 +173,7 @@ function expectReady(
   states: ReadonlyMap<string, TaskState>,
   chosen: ReadonlySet<string>,
 ): void {
+  const comes = findComing(plan, states, chosen);
   for (const name of chosen) {
     const status = states.get(name)?.status;
     if (status !== undefined && isOpen(status)) {
@@ -181,12 +182,28 @@ function expectReady(
       });
     }
     for (const upstream of plan.tasks.get(name)!.dependsOn) {
-      const state = states.get(upstream);
-      const comes = chosen.has(upstream) || state?.status === undefined || isOpen(state.status);
-      if (!comes && !isSatisfied(state, plan.tasks.get(upstream))) {
-        const message = `task ${name} needs ${upstream}, which is ${state.status} and would not run`;
+      if (!comes.has(upstream)) {
+        const state = states.get(upstream)?.status ?? "not there";
+        const message = `task ${name} needs ${upstream}, which is ${state} and would not run`;
         throw new LedgerError("UPSTREAM_NOT_COMPLETED", message, { metadata: { task_name: name, upstream } });
       }
     }
   }
+}
+
+/** Returns the tasks that have completed or will, as far as can be said: those that are chosen, open, or only wait. */
+function findComing(
+  plan: FlowPlan,
+  states: ReadonlyMap<string, TaskState>,
+  chosen: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const coming = new Set<string>();
+  for (const name of plan.sort(plan.tasks.keys())) {
+    const state = states.get(name);
+    const task = plan.tasks.get(name)!;
+    const waits = state?.status === undefined && task.dependsOn.every((upstream) => coming.has(upstream));
+    const isOn = state?.status !== undefined && isOpen(state.status);
+    if (chosen.has(name) || waits || isOn || isSatisfied(state, task)) coming.add(name);
+  }
+  return coming;
 }
