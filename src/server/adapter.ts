@@ -125,6 +125,8 @@ function createRpcs({ routes, interceptors, limits }: AdapterOptions): Map<strin
   const router = createConnectRouter({
     interceptors: [...interceptors],
     readMaxBytes: limits.readMaxBytes,
+    // What is not known may be a mistake: a filter that is dropped silently would show everything.
+    jsonOptions: { ignoreUnknownFields: false },
     writeMaxBytes: limits.writeMaxBytes,
     compressMinBytes: limits.compressMinBytes,
     maxTimeoutMs: limits.maxTimeoutMs,

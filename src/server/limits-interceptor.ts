@@ -2,6 +2,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import { LedgerError } from "../errors.ts";
 import type { Limits } from "./limits.ts";
 import { isOpenService } from "./open-services.ts";
+import { isWaiting } from "./waiting-methods.ts";
 
 /** How many calls are in flight. */
 export interface InFlight {
@@ -31,12 +32,15 @@ export function createLimitsInterceptor(
       return await next(req);
     }
     if (!req.stream) {
-      admit(inFlight.unary, limits.maxUnaryInFlight, "requests");
-      count("unary", 1);
+      // Whoever waits needs no room among those who work.
+      const kind = isWaiting(req.method) ? "streams" : "unary";
+      const limit = kind === "streams" ? limits.maxStreamsInFlight : limits.maxUnaryInFlight;
+      admit(inFlight[kind], limit, "requests");
+      count(kind, 1);
       try {
         return await next(req);
       } finally {
-        count("unary", -1);
+        count(kind, -1);
       }
     }
     admit(inFlight.streams, limits.maxStreamsInFlight, "streams");

@@ -25,6 +25,8 @@ export const defaultLimits = {
   maxTimeoutMs: 60 * minute,
   /** Deadline of a unary call that sets none, so that nothing waits for ever. */
   defaultTimeoutMs: 30 * second,
+  /** The same for calls that wait for something to happen, for a minute at most. */
+  waitingTimeoutMs: 70 * second,
   /** How long the body of a request with one message may take, however slowly it trickles. */
   bodyTimeoutMs: 20 * second,
   /** How long a client may leave a response unread before the call is cut off. */
@@ -37,7 +39,7 @@ export const defaultLimits = {
 
   /** Unary calls in flight in this process. More would only wait for the database, and hold memory meanwhile. */
   maxUnaryInFlight: 500,
-  /** Streaming calls in flight in this process. They are many and mostly idle, so they are counted apart. */
+  /** Streaming and waiting calls in flight in this process. They are many and mostly idle, so they are counted apart. */
   maxStreamsInFlight: 1000,
 
   // Connections

@@ -12,6 +12,7 @@ import { protocolOf } from "./protocol.ts";
 import { readBody, readChunks } from "./request-body.ts";
 import { requestIdKey } from "./request-id.ts";
 import { interceptedKey } from "./request-log-interceptor.ts";
+import { isWaiting } from "./waiting-methods.ts";
 
 /** Room in the body of a unary call for what is around its message: the envelope, and gRPC-Web's trailers. */
 const envelopeRoom = 1024;
@@ -31,7 +32,10 @@ export async function callRpc(
   const { methodKind, input } = rpc.method;
   const header = toHeaders(request.headers);
   const isUnary = methodKind === "unary";
-  const timeoutMs = normalizeDeadline(header, protocolOf(header.get("content-type")), isUnary, limits);
+  const { maxTimeoutMs, waitingTimeoutMs } = limits;
+  const defaultTimeoutMs = isWaiting(rpc.method) ? waitingTimeoutMs : limits.defaultTimeoutMs;
+  const protocol = protocolOf(header.get("content-type"));
+  const timeoutMs = normalizeDeadline(header, protocol, isUnary, { maxTimeoutMs, defaultTimeoutMs });
   const contextValues = createContextValues().set(requestIdKey, requestId);
   const hasOneMessage = isUnary || methodKind === "server_streaming";
 

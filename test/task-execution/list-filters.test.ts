@@ -162,15 +162,16 @@ describe("a list with a filter from an attacker", () => {
   });
 
   test.each<[string, JsonObject]>([
+    ["statuses", { statuses: ["STATUS_COMPLETD"] }],
     ["order_by", { order_by: "(select secret_hash from api_key limit 1)" }],
     ["orderBy", { orderBy: { organizationId: "asc; drop table event" } }],
     ["filter", { filter: "status != null OR true" }],
     ["where", { $where: "true", where: { organizationId: { $ne: null } }, $or: [{}] }],
     ["organization_id", { organization_id: "", organizationId: { $ne: null } }],
     ["filters", { filters: { organization: false }, populate: ["*"], offset: -1 }],
-  ])("with the unknown field %s is refused or not changed by it", async (_field, unknown) => {
+  ])("with the unknown field %s is refused", async (_field, unknown) => {
     const answer = await list(unknown);
-    expect(["invalid_argument", everything]).toContainEqual(answer);
+    expect(answer).toBe("invalid_argument");
   });
 
   test("does not take a __proto__ or a constructor for a filter", async () => {
@@ -178,7 +179,7 @@ describe("a list with a filter from an attacker", () => {
       '{"__proto__":{"taskName":"a"}}',
       '{"constructor":{"prototype":{"showDeleted":true}}}',
     ]) {
-      expect(["invalid_argument", everything]).toContainEqual(await list(body));
+      expect(await list(body)).toBe("invalid_argument");
     }
     // Nothing sticks to later calls either.
     expect(await list({})).toEqual(everything);
