@@ -64,10 +64,12 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
       let claimed: Claimed[];
       try {
         claimed = await claimOnce(ctx, request);
-      } finally {
+      } catch (error) {
         found.abort();
+        throw error;
       }
       if (claimed.length > 0) {
+        found.abort();
         // There may be more where this came from.
         waitingRoom.call(organizationId, new Set(executors), 1);
         return claimed;
