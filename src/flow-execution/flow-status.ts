@@ -36,9 +36,11 @@ export function flowStatus(run: RunState): Status {
   if (open > 0 || !isOver) {
     return startTime === null && counts.running === 0 && ended === counts.cancelled ? "queued" : "running";
   }
+  if (counts.cancelled > 0) return "cancelled";
+  // What comes after a stale task may never have run: executing anew what is stale runs that too.
+  if (counts.stale > 0) return "stale";
   // What was deleted, and what comes after it, never ran.
-  if (counts.cancelled > 0 || ended < totalTasks) return "cancelled";
-  return counts.stale > 0 ? "stale" : "completed";
+  return ended < totalTasks ? "cancelled" : "completed";
 }
 
 /** Reports whether a run in this status has ended. */

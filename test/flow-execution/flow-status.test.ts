@@ -28,6 +28,8 @@ describe("the status of a run of three tasks", () => {
     ["one was cancelled and the others never came to run", { cancelled: 1 }, 0, "cancelled"],
     ["one was deleted and the others completed", { completed: 2 }, 0, "cancelled"],
     ["one is stale and none open", { completed: 2, stale: 1 }, 0, "stale"],
+    ["one is stale and what comes after it never ran", { completed: 1, stale: 1 }, 0, "stale"],
+    ["one is stale and another was cancelled", { completed: 1, stale: 1, cancelled: 1 }, 0, "cancelled"],
     ["all completed", { completed: 3 }, 0, "completed"],
   ];
   for (const [name, counts, tolerated, want] of managed) {

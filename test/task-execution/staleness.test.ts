@@ -151,6 +151,28 @@ describe("a corrected output", () => {
     expect(jsonOf((await run.get("c")).output)).toBe("c 1");
   });
 
+  test("leaves its run stale when a task that was running ends, and what comes after it can run anew", async () => {
+    const run = await fleet.start(chain);
+    const [a] = await fleet.claim(["a"]);
+    await fleet.complete(a!, 1);
+    const [b] = await fleet.claim(["b"]);
+    const [aside] = await fleet.claim(["aside"]);
+    await fleet.complete(aside!);
+    await correct(a!.id, {}, (await run.get("a")).etag);
+    await fleet.complete(b!, "b 1");
+    expect(await run.status()).toBe("STALE");
+    expect(await run.tasks()).toEqual(["a/0 COMPLETED", "aside/0 COMPLETED", "b/0 STALE"]);
+    const { taskNames } = await fleet.runs.reExecuteFlowExecution({
+      id: run.id,
+      scope: Scope.STALE,
+      requestId: randomUUID(),
+    });
+    expect(taskNames).toEqual(["b", "c"]);
+    await finish("b", "b 2");
+    await finish("c", "c 2");
+    expect(await run.status()).toBe("COMPLETED");
+  });
+
   test("executes anew exactly what became stale, in order, if asked to", async () => {
     const { run, a, etag } = await givenChain();
     await correct(a, { executeFlow: true }, etag);
