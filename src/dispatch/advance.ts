@@ -1,5 +1,5 @@
-import type { TaskDefinition } from "../flow/definition.ts";
 import type { FlowPlan } from "../flow/flow-plan.ts";
+import type { TaskDefinition } from "../flow/task-definition.ts";
 import { isOpen } from "../task-execution/lifecycle.ts";
 import { newRecord } from "../task-execution/new-record.ts";
 import { isClosed, type RunRecord } from "../task-execution/run-statements.ts";

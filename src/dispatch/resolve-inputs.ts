@@ -1,6 +1,6 @@
 import { LedgerError } from "../errors.ts";
-import type { TaskDefinition } from "../flow/definition.ts";
 import type { FlowPlan } from "../flow/flow-plan.ts";
+import type { TaskDefinition } from "../flow/task-definition.ts";
 import { fromJson, toPayloadText } from "../payload/payload.ts";
 import type { RunRecord } from "../task-execution/run-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";

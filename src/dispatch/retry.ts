@@ -1,4 +1,4 @@
-import type { RetryPolicy } from "../flow/definition.ts";
+import type { RetryPolicy } from "../flow/task-definition.ts";
 import type { TaskRecord, WorkResult } from "../task-execution/changes.ts";
 
 /**

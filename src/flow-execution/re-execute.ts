@@ -72,7 +72,7 @@ async function begin(work: Workspace, request: ReExecute): Promise<string[]> {
     target.endTime = null;
   });
   if (isOtherVersion) await work.recount(run);
-  const whole = await retryItems(work, run, plan, chosen, request.scope);
+  const whole = request.scope === "failed" ? await retryItems(work, run, plan, chosen) : chosen;
   await markRerun(
     work.em,
     work.organizationId,

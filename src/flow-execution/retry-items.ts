@@ -4,12 +4,11 @@ import { findCountingRecords } from "../task-execution/outdate.ts";
 import { findWithInput } from "../task-execution/record-statements.ts";
 import type { RunRecord } from "../task-execution/run-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
-import type { Scope } from "./re-execute.ts";
 
 /**
- * Runs the failed items of loops once more, and leaves the others as they are: where only what failed is asked for,
- * and the list is as it was.
+ * Runs the failed items of loops once more, and leaves the others as they are: where the list is as it was.
  *
+ * @param chosen the tasks of which only what failed is asked for
  * @returns the tasks that are left to be run as a whole
  */
 export async function retryItems(
@@ -17,11 +16,10 @@ export async function retryItems(
   run: RunRecord,
   plan: FlowPlan,
   chosen: ReadonlySet<string>,
-  scope: Scope,
 ): Promise<ReadonlySet<string>> {
   const downstream = plan.downstreamOf(chosen);
   const loops = [...chosen].filter(
-    (name) => scope === "failed" && plan.tasks.get(name)!.forEach !== undefined && !downstream.has(name),
+    (name) => plan.tasks.get(name)!.forEach !== undefined && !downstream.has(name),
   );
   const whole = new Set(chosen);
   for (const name of loops) {
@@ -37,10 +35,11 @@ export async function retryItems(
       work.organizationId,
       ended.map(({ id }) => id),
     );
-    for (const { id, iteration, generation, executor, claimRank, input } of asked) {
+    const firstIdx = await work.nextIdx(run, name);
+    for (const [index, { id, iteration, generation, executor, claimRank, input }] of asked.entries()) {
       const retry = newRecord(work, run, {
         taskName: name,
-        taskExecutionIdx: await work.nextIdx(run, name),
+        taskExecutionIdx: firstIdx + index,
         status: "queued",
         input: input ?? null,
         iteration,

@@ -1,8 +1,8 @@
 import { findNameFault, findTextFault } from "./characters.ts";
-import type { OnFailure, RetryPolicy } from "./definition.ts";
 import { definitionLimits } from "./definition-limits.ts";
 import { readTemplates } from "./definition-templates.ts";
 import type { ProblemList } from "./problem-list.ts";
+import type { OnFailure, RetryPolicy } from "./task-definition.ts";
 import type { Value } from "./yaml-aliases.ts";
 import type { JsonValue } from "./yaml-json.ts";
 import { type Text, type TextRule, YamlReader } from "./yaml-reader.ts";
@@ -55,6 +55,9 @@ const retryKeys = {
   max_backoff: "optional",
   non_retryable: "optional",
 } as const;
+
+/** The keys that a definition may have, of whatever part of it. */
+export const fieldNames = [flowKeys, taskKeys, retryKeys].flatMap((keys) => Object.keys(keys));
 
 const nameRule: TextRule = { min: 1, max: definitionLimits.name, findFault: findNameFault };
 const descriptionRule: TextRule = { min: 0, max: definitionLimits.description, findFault: findTextFault };

@@ -1,7 +1,7 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { LRUCache } from "lru-cache";
-import type { TaskDefinition } from "./definition.ts";
 import { FlowVersion, tasksOf } from "./flow-version.entity.ts";
+import type { TaskDefinition } from "./task-definition.ts";
 
 /** How many tasks of flow versions are kept in memory, about 1 KB each. */
 const keptTasks = 50_000;

@@ -1,6 +1,6 @@
 import { defineEntity, p } from "@mikro-orm/core";
 import { organizationFilter } from "../db/organization.ts";
-import { completeTask, type TaskDefinition } from "./definition.ts";
+import { completeTask, type TaskDefinition } from "./task-definition.ts";
 
 const schema = defineEntity({
   name: "FlowVersion",

@@ -8,10 +8,11 @@ import {
 import type { ValidateFlowResponse } from "../../gen/taskledger/v1/flow_service_pb.ts";
 import { ValidateFlowResponseSchema } from "../../gen/taskledger/v1/flow_service_pb.ts";
 import { fromJson } from "../payload/payload.ts";
-import type { ParsedDefinition, TaskDefinition } from "./definition.ts";
+import type { ParsedDefinition } from "./definition.ts";
 import { fromMs } from "./duration.ts";
 import type { Flow } from "./flow.entity.ts";
 import { type FlowVersion, tasksOf } from "./flow-version.entity.ts";
+import type { TaskDefinition } from "./task-definition.ts";
 
 /** Converts a flow in its newest version for a list, without definition and tasks. */
 export function toFlowMessage(flow: Flow): FlowMessage {
