@@ -19,7 +19,7 @@ import { type Authenticate, createAuthenticationInterceptor } from "./auth/authe
 import { authorizationInterceptor } from "./auth/authorization-interceptor.ts";
 import { createOrganizationInterceptor } from "./db/em.ts";
 import { createIdMaker } from "./db/new-id.ts";
-import { defaultDatabaseLimits } from "./db/orm.ts";
+import { type DatabaseLimits, defaultDatabaseLimits } from "./db/orm.ts";
 import { toLedgerError } from "./db/sql-state.ts";
 import { Doorbell, type Ready, type TellOthers } from "./dispatch/doorbell.ts";
 import { WaitingRoom } from "./dispatch/waiting-room.ts";
@@ -49,6 +49,7 @@ export interface AppOptions {
   readonly readiness: Readiness;
   readonly now?: () => Date;
   readonly limits?: Limits;
+  readonly databaseLimits?: Pick<DatabaseLimits, "statementTimeoutMs">;
   /** Tells of work; unless given, only those who wait in this process. */
   readonly dispatch?: Dispatch;
 }
@@ -94,6 +95,7 @@ const errorDetails = [
 /** Builds every service and every interceptor. Listens to nothing. */
 export function createApp(options: AppOptions): App {
   const { orm, authenticate, log, readiness, now = () => new Date(), limits = defaultLimits } = options;
+  const { statementTimeoutMs } = options.databaseLimits ?? defaultDatabaseLimits;
   const newId = createIdMaker();
   const pageTokens = createPageTokens({ now });
   const { waitingRoom, doorbell, closing } = options.dispatch ?? createDispatch();
@@ -111,7 +113,7 @@ export function createApp(options: AppOptions): App {
       authorizationInterceptor,
       createValidateInterceptor(),
       wellFormedInterceptor,
-      createOrganizationInterceptor(orm, defaultDatabaseLimits.statementTimeoutMs),
+      createOrganizationInterceptor(orm, statementTimeoutMs),
     ],
     routes(router) {
       router.service(TaskExecutionService, taskExecutionService(deps));

@@ -1,14 +1,15 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { defaultDatabaseLimits } from "./db/orm.ts";
+import { type DatabaseLimits, defaultDatabaseLimits } from "./db/orm.ts";
+import { type LimitRange, type Limits, limitRanges, mapLimits } from "./server/limits.ts";
 
 const loopback = new Set(["127.0.0.1", "::1", "localhost"]);
 
 const text = z.string().trim().min(1);
 const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 
-/** What the environment may say. Each name, its default and the reason for it; README.md lists them. */
+/** What the environment may say. Each name, its default and the reason for it; docs/configuration.md lists them. */
 const environment = z.object({
   PORT: count(0, 65_535).default(8080),
   /** Not reachable from other machines unless told otherwise. */
@@ -19,6 +20,11 @@ const environment = z.object({
   MIGRATION_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   /** Two cores are busy with ten transactions. */
   DATABASE_POOL: count(1, 200).default(defaultDatabaseLimits.pool),
+  /** The reasons for these four stand at DatabaseLimits. */
+  DATABASE_ACQUIRE_TIMEOUT_MS: count(100, 60_000).default(defaultDatabaseLimits.acquireTimeoutMs),
+  DATABASE_STATEMENT_TIMEOUT_MS: count(100, 600_000).default(defaultDatabaseLimits.statementTimeoutMs),
+  DATABASE_LOCK_TIMEOUT_MS: count(100, 60_000).default(defaultDatabaseLimits.lockTimeoutMs),
+  DATABASE_IDLE_TIMEOUT_MS: count(1000, 600_000).default(defaultDatabaseLimits.idleInTransactionTimeoutMs),
   TASKLEDGER_DATA_DIR: text.default(join(import.meta.dirname, "..", ".taskledger")),
   TASKLEDGER_BOOTSTRAP_KEY: z.string().min(32, "must have at least 32 characters").max(512).optional(),
   JWT_ISSUER: text.optional(),
@@ -33,6 +39,7 @@ const environment = z.object({
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   /** What most orchestrators wait between SIGTERM and SIGKILL is 30 s; this leaves room. */
   DRAIN_SECONDS: count(1, 3600).default(20),
+  ...limitVariables(),
 });
 
 /** Where JWTs come from, and which of their claims say whose they are. */
@@ -73,7 +80,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
     port: values.PORT,
     host: values.HOST,
     databaseUrl: values.DATABASE_URL,
-    databasePool: values.DATABASE_POOL,
+    databaseLimits: readDatabaseLimits(values),
+    limits: readLimits(values),
     dataDir: values.TASKLEDGER_DATA_DIR,
     bootstrapKey: values.TASKLEDGER_BOOTSTRAP_KEY,
     jwt,
@@ -85,6 +93,32 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
 }
 
 type Values = z.infer<typeof environment>;
+
+/** Returns the variable that sets a limit of the server: LIMIT_READ_MAX_BYTES for readMaxBytes. */
+export function limitVariable(name: keyof Limits): string {
+  return `LIMIT_${name.replace(/[A-Z]/g, "_$&").toUpperCase()}`;
+}
+
+function limitVariables(): Record<string, z.ZodType<number>> {
+  const ranges = Object.entries(limitRanges) as [keyof Limits, LimitRange][];
+  return Object.fromEntries(
+    ranges.map(([name, { value, min, max }]) => [limitVariable(name), count(min, max).default(value)]),
+  );
+}
+
+function readLimits(values: Values): Limits {
+  return mapLimits((_range, name) => (values as Record<string, unknown>)[limitVariable(name)] as number);
+}
+
+function readDatabaseLimits(values: Values): DatabaseLimits {
+  return {
+    pool: values.DATABASE_POOL,
+    acquireTimeoutMs: values.DATABASE_ACQUIRE_TIMEOUT_MS,
+    statementTimeoutMs: values.DATABASE_STATEMENT_TIMEOUT_MS,
+    lockTimeoutMs: values.DATABASE_LOCK_TIMEOUT_MS,
+    idleInTransactionTimeoutMs: values.DATABASE_IDLE_TIMEOUT_MS,
+  };
+}
 
 function readJwt(values: Values): JwtConfig | undefined {
   const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience, JWT_JWKS_URL: jwksUrl } = values;

@@ -9,14 +9,13 @@ import type { Config } from "./config.ts";
 import { startEmbeddedPostgres } from "./db/embedded.ts";
 import { migrate } from "./db/migrations.ts";
 import { createIdMaker } from "./db/new-id.ts";
-import { defaultDatabaseLimits, openOrm } from "./db/orm.ts";
+import { openOrm } from "./db/orm.ts";
 import { createProbe } from "./db/probe.ts";
 import { checkDatabase } from "./db/role-check.ts";
 import { Intercom } from "./dispatch/intercom.ts";
 import { Sweeper } from "./dispatch/sweeper.ts";
 import { bootstrap } from "./organization/bootstrap.ts";
 import { createAdapter } from "./server/adapter.ts";
-import { defaultLimits } from "./server/limits.ts";
 import { createListener } from "./server/listener.ts";
 import { createReadiness } from "./server/readiness.ts";
 
@@ -50,7 +49,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
   try {
     const url = config.databaseUrl ?? (await startOwnDatabase(config, closers));
     await checkDatabase(url);
-    const orm = await openOrm(url, { ...defaultDatabaseLimits, pool: config.databasePool }, log);
+    const orm = await openOrm(url, config.databaseLimits, log);
     // A connection that the network swallowed is never given back; nobody waits for it here.
     closers.push(() => Promise.race([orm.close(true), sleep(closeTimeoutMs, undefined, { ref: false })]));
     const now = () => new Date();
@@ -72,13 +71,13 @@ export async function startService(config: Config, log: Logger): Promise<Service
     const intercom = new Intercom(url, (organizationId) => dispatch.waitingRoom.call(organizationId), log);
     closers.push(() => intercom.close());
     const dispatch = createDispatch((organizationIds) => intercom.tell(organizationIds), closing.signal);
-    const app = createApp({ orm, authenticate, log, readiness, dispatch });
+    const { limits, databaseLimits, corsOrigins, tls } = config;
+    const app = createApp({ orm, authenticate, log, readiness, dispatch, limits, databaseLimits });
     const sweeper = new Sweeper({ orm, writePath: app.writePath, log });
     sweeper.start();
     closers.push(() => sweeper.close());
-    const { corsOrigins, tls } = config;
-    const adapter = createAdapter({ ...app, limits: defaultLimits, logger: log, readiness, corsOrigins });
-    const listener = createListener({ adapter, limits: defaultLimits, readiness, tls });
+    const adapter = createAdapter({ ...app, limits, logger: log, readiness, corsOrigins });
+    const listener = createListener({ adapter, limits, readiness, tls });
     const address = await listener.listen(config.port, config.host);
     closers.push(() => listener.drain({ graceMs: config.drainSeconds * 1000, settleMs }));
     // Whoever waits for work is answered that there is none, and asks another server.

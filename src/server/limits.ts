@@ -3,84 +3,105 @@ const mebibyte = 1024 * kibibyte;
 const second = 1000;
 const minute = 60 * second;
 
+/** A limit: what it is unless the configuration says otherwise, and what that may say. */
+export interface LimitRange {
+  readonly value: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+const range = (value: number, min: number, max: number): LimitRange => ({ value, min, max });
+
 /**
- * The limits of the server, each with the reason for its default.
+ * The limits of the server, each with the reason for its default, and the bounds within which the service is
+ * still safe and of use.
  *
- * Durations are in milliseconds, sizes in bytes. The configuration may override each one; nothing
- * else in this folder holds a limit of its own.
+ * Durations are in milliseconds, sizes in bytes. The environment may override each one (docs/configuration.md);
+ * nothing else in this folder holds a limit of its own.
  */
-export const defaultLimits = {
+export const limitRanges = {
   // Messages
 
   /** Largest request message. A payload is at most 1 MiB; a batch of many must fit. */
-  readMaxBytes: 4 * mebibyte,
+  readMaxBytes: range(4 * mebibyte, 64 * kibibyte, 64 * mebibyte),
   /** Largest response message. A page of a list is at most 4 MiB; the rest is room for one large record more. */
-  writeMaxBytes: 8 * mebibyte,
+  writeMaxBytes: range(8 * mebibyte, 5 * mebibyte, 64 * mebibyte),
   /** Smallest response that is compressed. Below this, gzip costs more than it saves. */
-  compressMinBytes: kibibyte,
+  compressMinBytes: range(kibibyte, 0, mebibyte),
 
   // Time of one call
 
   /** Longest deadline. Longer ones are cut to this, not refused: timers of 2^31 ms and more fire at once. */
-  maxTimeoutMs: 60 * minute,
+  maxTimeoutMs: range(60 * minute, second, 24 * 60 * minute),
   /** Deadline of a unary call that sets none, so that nothing waits for ever. */
-  defaultTimeoutMs: 30 * second,
+  defaultTimeoutMs: range(30 * second, second, 60 * minute),
   /** The same for calls that wait for something to happen, for a minute at most. */
-  waitingTimeoutMs: 70 * second,
+  waitingTimeoutMs: range(70 * second, second, 60 * minute),
   /** How long the body of a request with one message may take, however slowly it trickles. */
-  bodyTimeoutMs: 20 * second,
+  bodyTimeoutMs: range(20 * second, second, 10 * minute),
   /** How long a client may leave a response unread before the call is cut off. */
-  writeStallMs: 60 * second,
+  writeStallMs: range(60 * second, second, 10 * minute),
 
   /** How long an HTTP/1.1 client may go on sending a request that is answered already, before it is cut off. */
-  lingerMs: 2 * second,
+  lingerMs: range(2 * second, 100, minute),
 
   // Admission
 
   /** Unary calls in flight in this process. More would only wait for the database, and hold memory meanwhile. */
-  maxUnaryInFlight: 500,
+  maxUnaryInFlight: range(500, 1, 10_000),
   /** Streaming and waiting calls in flight in this process. They are many and mostly idle, so they are counted apart. */
-  maxStreamsInFlight: 1000,
+  maxStreamsInFlight: range(1000, 1, 100_000),
 
   // Connections
 
   /** Open connections. Further ones are closed at once. */
-  maxConnections: 2000,
+  maxConnections: range(2000, 10, 100_000),
   /** How long a new connection may take to show which protocol it speaks, or to finish its TLS handshake. */
-  sniffTimeoutMs: 10 * second,
+  sniffTimeoutMs: range(10 * second, 100, minute),
 
   // HTTP/1.1
 
   /** How long the headers of an HTTP/1.1 request may take. */
-  headersTimeoutMs: 10 * second,
+  headersTimeoutMs: range(10 * second, second, minute),
   /** How long a whole HTTP/1.1 request may take: the backstop behind bodyTimeoutMs, which answers better. */
-  requestTimeoutMs: 30 * second,
+  requestTimeoutMs: range(30 * second, second, 15 * minute),
   /** How long an idle HTTP/1.1 connection is kept. Longer than the 60 s of usual load balancers, so that they close first. */
-  keepAliveTimeoutMs: 65 * second,
+  keepAliveTimeoutMs: range(65 * second, second, 60 * minute),
 
   // HTTP/2
 
   /** Open streams of one connection. Node's default is 2^32 - 1. */
-  maxConcurrentStreams: 100,
+  maxConcurrentStreams: range(100, 1, 1000),
   /** Headers of a request, for HTTP/1.1 too. A JWT has a few KiB. */
-  maxHeaderBytes: 16 * kibibyte,
+  maxHeaderBytes: range(16 * kibibyte, 4 * kibibyte, 256 * kibibyte),
   /** Number of headers of a request. */
-  maxHeaderPairs: 64,
+  maxHeaderPairs: range(64, 32, 1000),
   /** Memory of one HTTP/2 session inside Node, in megabytes. */
-  maxSessionMemoryMb: 10,
+  maxSessionMemoryMb: range(10, 1, 100),
   /** Streams that a client may reset in one burst before its connection is closed (CVE-2023-44487). */
-  streamResetBurst: 200,
+  streamResetBurst: range(200, 10, 10_000),
   /** Streams that a client may reset per second in the long run. */
-  streamResetRate: 20,
+  streamResetRate: range(20, 1, 1000),
   /** Invalid frames, and refused streams, before a connection is closed. */
-  maxInvalidFrames: 100,
+  maxInvalidFrames: range(100, 1, 1000),
   /** How long a connection without streams is kept. Clients connect again when they need to. */
-  sessionIdleMs: minute,
+  sessionIdleMs: range(minute, second, 60 * minute),
   /** How often a connection is probed with a PING, which finds peers that vanished. */
-  pingIntervalMs: 30 * second,
+  pingIntervalMs: range(30 * second, second, 10 * minute),
   /** How long the answer to a PING may take. */
-  pingTimeoutMs: 10 * second,
-} as const;
+  pingTimeoutMs: range(10 * second, second, minute),
+} as const satisfies Record<string, LimitRange>;
 
-/** See {@link defaultLimits}. */
-export type Limits = { readonly [Name in keyof typeof defaultLimits]: number };
+/** See {@link limitRanges}. */
+export type Limits = { readonly [Name in keyof typeof limitRanges]: number };
+
+/** The limits unless the configuration says otherwise. */
+export const defaultLimits: Limits = mapLimits(({ value }) => value);
+
+/** Returns limits of which a function tells each. */
+export function mapLimits(toValue: (range: LimitRange, name: keyof Limits) => number): Limits {
+  const names = Object.keys(limitRanges) as (keyof Limits)[];
+  return Object.fromEntries(
+    names.map((name) => [name, toValue(limitRanges[name], name)]),
+  ) as unknown as Limits;
+}
