@@ -21,7 +21,8 @@ import { createOrganizationInterceptor } from "./db/em.ts";
 import { createIdMaker } from "./db/new-id.ts";
 import { type DatabaseLimits, defaultDatabaseLimits } from "./db/orm.ts";
 import { toLedgerError } from "./db/sql-state.ts";
-import { Doorbell, type Ready, type TellOthers } from "./dispatch/doorbell.ts";
+import { Doorbell, type TellOthers } from "./dispatch/doorbell.ts";
+import { createEngine } from "./dispatch/engine.ts";
 import { WaitingRoom } from "./dispatch/waiting-room.ts";
 import { workerService } from "./dispatch/worker-service.ts";
 import { FlowPlans } from "./flow/flow-plan.ts";
@@ -38,7 +39,7 @@ import { addReflection } from "./server/reflection.ts";
 import { createRequestLogInterceptor } from "./server/request-log-interceptor.ts";
 import { wellFormedInterceptor } from "./server/well-formed.ts";
 import { taskExecutionService } from "./task-execution/task-execution-service.ts";
-import { WritePath } from "./task-execution/write-path.ts";
+import { type Ready, WritePath } from "./task-execution/write-path.ts";
 
 /** What the application is made of that comes from outside. */
 export interface AppOptions {
@@ -101,7 +102,7 @@ export function createApp(options: AppOptions): App {
   const { waitingRoom, doorbell, closing } = options.dispatch ?? createDispatch();
   const plans = new FlowPlans();
   const onReady = (ready: Ready) => doorbell.ring(ready);
-  const writePath = new WritePath({ now, newId, random: Math.random, plans, onReady });
+  const writePath = new WritePath({ now, newId, plans, engine: createEngine(Math.random), onReady });
   const deps = { orm, now, newId, pageTokens, plans, writePath, waitingRoom, closing };
   return {
     writePath,

@@ -2,15 +2,15 @@ import { MikroORM } from "@mikro-orm/postgresql";
 import { Client, type Pool, type PoolConfig } from "pg";
 import type { Logger } from "pino";
 import { ApiKey } from "../api-key/api-key.entity.ts";
-import { TaskLease } from "../dispatch/task-lease.entity.ts";
+import { LateResult } from "../dispatch/late-result.entity.ts";
 import { Flow } from "../flow/flow.entity.ts";
 import { FlowVersion } from "../flow/flow-version.entity.ts";
 import { FlowExecution } from "../flow-execution/flow-execution.entity.ts";
 import { ReExecution } from "../flow-execution/re-execution.entity.ts";
 import { Organization } from "../organization/organization.entity.ts";
 import { Event } from "../task-execution/event.entity.ts";
-import { LateResult } from "../task-execution/late-result.entity.ts";
 import { TaskExecution } from "../task-execution/task-execution.entity.ts";
+import { TaskLease } from "../task-execution/task-lease.entity.ts";
 import { TaskTag } from "../task-execution/task-tag.entity.ts";
 import { OrganizationGuard } from "./organization.ts";
 

@@ -1,11 +1,12 @@
 import type { ChangeResult, TaskRecord, WorkReport, WorkResult } from "../task-execution/changes.ts";
+import { leaseLost } from "../task-execution/conflict.ts";
 import { decideOutdate } from "../task-execution/decide.ts";
-import { insertLateResult } from "../task-execution/late-result-statements.ts";
 import { newRecord } from "../task-execution/new-record.ts";
 import { findWithInput } from "../task-execution/record-statements.ts";
 import { isClosed, type RunRecord } from "../task-execution/run-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
-import { decideWork, endOf, failureOf, isTokenOf, leaseLost } from "./decide-work.ts";
+import { decideWork, endOf, failureOf, isTokenOf } from "./decide-work.ts";
+import { insertLateResult } from "./late-result-statements.ts";
 import { leaseLimits } from "./lease-limits.ts";
 import { lockDueLeases } from "./lease-statements.ts";
 import { afterFailure, afterInterruption, type Verdict } from "./retry.ts";

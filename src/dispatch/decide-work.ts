@@ -1,8 +1,6 @@
-import { Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
-import { LedgerError } from "../errors.ts";
 import { toErrorText } from "../payload/task-error.ts";
 import type { TaskRecord, WorkResult } from "../task-execution/changes.ts";
-import { conflict, nameOf } from "../task-execution/conflict.ts";
+import { leaseLost } from "../task-execution/conflict.ts";
 import type { Decision } from "../task-execution/decide.ts";
 import { next } from "../task-execution/lifecycle.ts";
 import type { RunRecord } from "../task-execution/run-statements.ts";
@@ -83,26 +81,4 @@ function isSame(record: TaskRecord, result: WorkResult): boolean {
   }
   const [field, text] = payloadOf(result) ?? ["output" as const, null];
   return record[field] === text;
-}
-
-/**
- * Returns the error for a report whose lease is lost.
- *
- * @param record the record, if the organization has it and the token was once good for it
- */
-export function leaseLost(record?: TaskRecord): LedgerError {
-  const message = "the lease of this task execution is lost; stop working on it";
-  return record === undefined
-    ? new LedgerError("LEASE_LOST", message)
-    : conflict("LEASE_LOST", message, record, Verdict.STOP);
-}
-
-/** Returns the error for a report by somebody else than the worker that holds a record. */
-export function leaseHeld(record: TaskRecord): LedgerError {
-  return conflict(
-    "LEASE_HELD",
-    `${nameOf(record)} is held under a worker's lease; only that worker may report it`,
-    record,
-    Verdict.STOP,
-  );
 }

@@ -1,15 +1,8 @@
+import type { Ready } from "../task-execution/write-path.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 
 /** How long calls are gathered before they go to the other processes. */
 const gatherMs = 5;
-
-/** Work that became ready, or will. */
-export interface Ready {
-  readonly organizationId: string;
-  readonly executors: ReadonlySet<string>;
-  /** How long until it can be claimed. */
-  readonly delayMs: number;
-}
 
 /** Tells the other processes that organizations have something to claim. */
 export type TellOthers = (organizationIds: readonly string[]) => void;

@@ -1,6 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type TaskLease, TaskLeaseSchema } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import {
   type ClaimedTaskExecution,
   ClaimedTaskExecutionSchema,
@@ -17,7 +16,6 @@ import { toTaskExecutionMessage } from "../task-execution/task-execution.message
 import type { Claim, Claimed } from "./claim.ts";
 import { failureOf } from "./decide-work.ts";
 import type { Beat } from "./lease-statements.ts";
-import type { TaskLease as TaskLeaseRow } from "./task-lease.entity.ts";
 
 /** Converts a request for work. */
 export function fromClaimRequest(request: ClaimTaskExecutionsRequest): Claim {
@@ -36,18 +34,6 @@ export function toClaimedMessage({ record, lease }: Claimed): ClaimedTaskExecuti
   };
   if (lease.timeoutMs !== null) message.timeout = fromMs(lease.timeoutMs);
   return create(ClaimedTaskExecutionSchema, message);
-}
-
-/** Converts a worker's hold on a task. */
-export function toLeaseMessage(lease: TaskLeaseRow): TaskLease {
-  return create(TaskLeaseSchema, {
-    workerId: lease.workerId,
-    expireTime: timestampFromDate(lease.expireTime),
-    heartbeatTime: timestampFromDate(lease.heartbeatTime),
-    cancelRequested: lease.cancelRequested,
-    length: fromMs(lease.lengthMs),
-    ...(lease.progress && { progress: JSON.parse(lease.progress) }),
-  });
 }
 
 /** Converts a sign of life. */

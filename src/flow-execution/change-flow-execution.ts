@@ -4,9 +4,9 @@ import { LedgerError, notFound } from "../errors.ts";
 import type { Author, Step } from "../task-execution/changes.ts";
 import { decideStep } from "../task-execution/decide.ts";
 import type { RunRecord } from "../task-execution/run-statements.ts";
+import { isEnded } from "../task-execution/run-status.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
 import type { WritePath } from "../task-execution/write-path.ts";
-import { isEnded } from "./flow-status.ts";
 import { hideRun, showRun } from "./hide-statements.ts";
 
 /** A change of a run that a person asks for. An empty etag means: whatever it is now. */

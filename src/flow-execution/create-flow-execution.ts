@@ -6,9 +6,10 @@ import { LedgerError, notFound } from "../errors.ts";
 import { flowDeleted } from "../flow/change-flow.ts";
 import { Flow } from "../flow/flow.entity.ts";
 import type { Author } from "../task-execution/changes.ts";
+import type { Dispatch } from "../task-execution/run-status.ts";
 import type { WritePath } from "../task-execution/write-path.ts";
 import { requireRun } from "./change-flow-execution.ts";
-import { type Dispatch, FlowExecution } from "./flow-execution.entity.ts";
+import { FlowExecution } from "./flow-execution.entity.ts";
 import { requireInput } from "./require-input.ts";
 
 /** A run that is asked for. What is undefined was left out. */

@@ -1,9 +1,7 @@
 import { defineEntity, p } from "@mikro-orm/core";
 import { organizationFilter } from "../db/organization.ts";
 import type { Status } from "../task-execution/lifecycle.ts";
-
-/** Who runs the tasks of a run: an outside engine, or the run itself through workers. */
-export type Dispatch = "external" | "managed";
+import type { Dispatch } from "../task-execution/run-status.ts";
 
 const schema = defineEntity({
   name: "FlowExecution",

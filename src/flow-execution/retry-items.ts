@@ -1,6 +1,6 @@
+import { findCountingRecords } from "../dispatch/outdate.ts";
 import type { FlowPlan } from "../flow/flow-plan.ts";
 import { newRecord } from "../task-execution/new-record.ts";
-import { findCountingRecords } from "../task-execution/outdate.ts";
 import { findWithInput } from "../task-execution/record-statements.ts";
 import type { RunRecord } from "../task-execution/run-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";

@@ -1,13 +1,10 @@
 import { Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
-import { applyExpiry, applyWork } from "../dispatch/apply-work.ts";
-import { leaseHeld } from "../dispatch/decide-work.ts";
 import { LedgerError, notFound } from "../errors.ts";
-import { adopt } from "./adopt.ts";
 import type { Change, ChangeResult, Report, TaskRecord } from "./changes.ts";
-import { conflict } from "./conflict.ts";
+import { conflict, leaseHeld } from "./conflict.ts";
 import { type Decision, decideAmendment, decideReport, decideStep, timesOf } from "./decide.ts";
+import type { Engine, EngineChange } from "./engine.ts";
 import { newRecord } from "./new-record.ts";
-import { outdate } from "./outdate.ts";
 import { isClosed, type RunRecord } from "./run-statements.ts";
 import { decideTagging } from "./tagging.ts";
 import { type Suggest, unknownTask } from "./unknown-task.ts";
@@ -16,7 +13,7 @@ import type { Workspace } from "./workspace.ts";
 /** What deciding a change takes from outside. */
 interface ApplyDeps {
   readonly suggest: Suggest;
-  readonly random: () => number;
+  readonly engine: Engine;
 }
 
 /**
@@ -27,23 +24,21 @@ interface ApplyDeps {
 export async function applyChange(
   work: Workspace,
   change: Change,
-  { suggest, random }: ApplyDeps,
+  { suggest, engine }: ApplyDeps,
 ): Promise<ChangeResult> {
   const record = work.find(change);
   switch (change.type) {
     case "work":
-      return applyWork(work, record, change, random);
     case "expire":
-      return applyExpiry(work, record, random);
     case "adopt":
-      return adopt(work, require(record), change);
+      return engine.apply(work, record, change);
     case "report":
       if (record === undefined) {
         return { record: await create(work, change, suggest), outcome: "created" };
       }
       break;
     case "amend":
-      if (record !== undefined) return amend(work, record, change);
+      if (record !== undefined) return amend(work, record, change, engine);
   }
   return applyToRecord(work, require(record), change);
 }
@@ -95,7 +90,7 @@ export function expectExternal({ dispatch }: RunRecord): void {
   }
 }
 
-type Plain = Exclude<Change, { type: "work" | "expire" | "adopt" }>;
+type Plain = Exclude<Change, EngineChange>;
 
 function applyToRecord(work: Workspace, record: TaskRecord, change: Plain): ChangeResult {
   const decision = decide(record, change, work);
@@ -138,6 +133,7 @@ async function amend(
   work: Workspace,
   record: TaskRecord,
   change: Extract<Change, { type: "amend" }>,
+  engine: Engine,
 ): Promise<ChangeResult> {
   const run = work.run(record.flowExecutionId)!;
   if (change.executeFlow && run.dispatch !== "managed") {
@@ -151,6 +147,6 @@ async function amend(
   if (!("outcome" in result) || result.outcome === "unchanged" || change.payloads.output === undefined) {
     return result;
   }
-  const outdated = await outdate(work, run, record, change.executeFlow);
+  const outdated = await engine.outdate(work, run, record, change.executeFlow);
   return { ...result, outdated: outdated.map((stale) => ({ ...stale })) };
 }

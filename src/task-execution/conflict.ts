@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Conflict_Verdict, ConflictSchema } from "../../gen/taskledger/v1/error_details_pb.ts";
+import { ConflictSchema, Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
 import { LedgerError, type Problem } from "../errors.ts";
 import type { TaskRecord } from "./changes.ts";
 import { toTaskExecutionMessage } from "./task-execution.message.ts";
@@ -9,7 +9,7 @@ export function conflict(
   problem: Problem,
   message: string,
   current: TaskRecord,
-  verdict: Conflict_Verdict,
+  verdict: Verdict,
   more: { metadata?: Record<string, string>; differingFields?: string[] } = {},
 ): LedgerError {
   const value = create(ConflictSchema, {
@@ -26,4 +26,26 @@ export function conflict(
 /** Names a record for people: its key without the run. */
 export function nameOf({ taskName, taskExecutionIdx }: TaskRecord): string {
   return `task execution ${taskName}/${taskExecutionIdx}`;
+}
+
+/**
+ * Returns the error for a report whose lease is lost.
+ *
+ * @param record the record, if the organization has it and the token was once good for it
+ */
+export function leaseLost(record?: TaskRecord): LedgerError {
+  const message = "the lease of this task execution is lost; stop working on it";
+  return record === undefined
+    ? new LedgerError("LEASE_LOST", message)
+    : conflict("LEASE_LOST", message, record, Verdict.STOP);
+}
+
+/** Returns the error for a report by somebody else than the worker that holds a record. */
+export function leaseHeld(record: TaskRecord): LedgerError {
+  return conflict(
+    "LEASE_HELD",
+    `${nameOf(record)} is held under a worker's lease; only that worker may report it`,
+    record,
+    Verdict.STOP,
+  );
 }

@@ -1,11 +1,11 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { type RawBuilder, sql } from "kysely";
-import { TaskLease } from "../dispatch/task-lease.entity.ts";
 import { notFound } from "../errors.ts";
 import type { TaskRecord } from "./changes.ts";
 import { Event } from "./event.entity.ts";
 import type { Status } from "./lifecycle.ts";
 import { TaskExecution } from "./task-execution.entity.ts";
+import { TaskLease } from "./task-lease.entity.ts";
 import { TaskTag } from "./task-tag.entity.ts";
 
 /** How many bytes of payloads a page holds at most; a page holds at least one record. */

@@ -1,8 +1,7 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
-import type { Dispatch } from "../flow-execution/flow-execution.entity.ts";
-import type { TaskCounts } from "../flow-execution/flow-status.ts";
 import type { Status } from "./lifecycle.ts";
+import type { Dispatch, TaskCounts } from "./run-status.ts";
 
 // The statements of the write path. Each takes many rows, as one JSON parameter: values never become part
 // of the SQL text, where they would end in the database's log when the statement fails.

@@ -12,7 +12,6 @@ import {
 import { View } from "../../gen/taskledger/v1/view_pb.ts";
 import { callerOf } from "../auth/caller.ts";
 import { emOf } from "../db/em.ts";
-import { toLeaseMessage } from "../dispatch/worker.message.ts";
 import { LedgerError } from "../errors.ts";
 import type { PageTokens } from "../page-token/page-token.ts";
 import { toPayloadText } from "../payload/payload.ts";
@@ -37,6 +36,7 @@ import {
   toTaskExecutionMessage,
   withoutPayloads,
 } from "./task-execution.message.ts";
+import { toLeaseMessage } from "./task-lease.message.ts";
 import type { ApplyOptions, WritePath } from "./write-path.ts";
 
 const defaultPageSize = 50;

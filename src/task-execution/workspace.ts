@@ -1,9 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { modifiedByOf } from "../auth/modified-by.ts";
-import type { Lease } from "../dispatch/lease-statements.ts";
-import { changeLeases } from "../dispatch/lease-statements.ts";
 import type { FlowPlan, FlowPlans } from "../flow/flow-plan.ts";
-import { flowStatus, isEnded } from "../flow-execution/flow-status.ts";
 import {
   type Author,
   type Change,
@@ -15,9 +12,11 @@ import {
 } from "./changes.ts";
 import type { Decision } from "./decide.ts";
 import { type EventRow, insertEvents } from "./event-statements.ts";
+import { changeLeases, type Lease } from "./lease-statements.ts";
 import { lookupsOf } from "./lookups.ts";
 import { findByIds, findByKeys, insertRecords, updateRecords } from "./record-statements.ts";
 import { findRunIds, lockRuns, type RunRecord, updateRuns } from "./run-statements.ts";
+import { flowStatus, isEnded } from "./run-status.ts";
 import { tagDifferences, writeTags } from "./tag-statements.ts";
 import { findLastEnd, findTaskStates, type TaskOfRun, type TaskState } from "./task-state-statements.ts";
 

@@ -1,20 +1,26 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { inTransaction } from "../db/transaction.ts";
-import { advance } from "../dispatch/advance.ts";
-import type { Ready } from "../dispatch/doorbell.ts";
 import { LedgerError } from "../errors.ts";
 import type { FlowPlans } from "../flow/flow-plan.ts";
 import { applyChange } from "./apply-change.ts";
 import type { Author, Change, ChangeResult } from "./changes.ts";
+import type { Engine } from "./engine.ts";
 import { createSuggest } from "./unknown-task.ts";
 import { Workspace } from "./workspace.ts";
+
+/** Work that became ready, or will. */
+export interface Ready {
+  readonly organizationId: string;
+  readonly executors: ReadonlySet<string>;
+  /** How long until it can be claimed. */
+  readonly delayMs: number;
+}
 
 /** What the write path takes from outside. */
 export interface WritePathDeps {
   readonly now: () => Date;
   readonly newId: () => string;
-  /** From 0 up to, and without, 1. */
-  readonly random: () => number;
+  readonly engine: Engine;
   readonly plans: FlowPlans;
   /** Is told after the commit what there is to claim now or later. */
   readonly onReady: (ready: Ready) => void;
@@ -77,7 +83,7 @@ export class WritePath {
     changes: readonly Change[],
     failsAll: (refused: LedgerError) => boolean = () => false,
   ): Promise<ChangeResult[]> {
-    const deps = { suggest: createSuggest(), random: this.#deps.random };
+    const deps = { suggest: createSuggest(), engine: this.#deps.engine };
     const results: ChangeResult[] = [];
     for (const change of changes) {
       let result: ChangeResult;
@@ -107,12 +113,12 @@ export class WritePath {
     run: (work: Workspace) => Promise<T>,
     isTrial = false,
   ): Promise<T> {
-    const { now, newId, plans, onReady } = this.#deps;
+    const { now, newId, plans, engine, onReady } = this.#deps;
     try {
       const { answer, readied } = await inTransaction(em, async (tx) => {
         const work = new Workspace(tx, { author, now: now(), newId, plans });
         const result = await run(work);
-        await advance(work);
+        await engine.advance(work);
         await work.finish();
         if (isTrial) throw new Tried(result);
         return { answer: result, readied: work.readied };

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Caller } from "../../src/auth/caller.ts";
 import { createIdMaker } from "../../src/db/new-id.ts";
 import { forOrganization } from "../../src/db/organization.ts";
+import { createEngine } from "../../src/dispatch/engine.ts";
 import { FlowPlans } from "../../src/flow/flow-plan.ts";
 import { FlowExecution } from "../../src/flow-execution/flow-execution.entity.ts";
 import type { Change, ChangeResult, Report } from "../../src/task-execution/changes.ts";
@@ -19,7 +20,7 @@ describe("the write path", () => {
   const writePath = new WritePath({
     now: () => new Date(),
     newId: createIdMaker(),
-    random: Math.random,
+    engine: createEngine(Math.random),
     plans: new FlowPlans(),
     onReady: () => undefined,
   });

@@ -1,5 +1,7 @@
-import type { LiveStatus, Status } from "../task-execution/lifecycle.ts";
-import type { Dispatch } from "./flow-execution.entity.ts";
+import type { LiveStatus, Status } from "./lifecycle.ts";
+
+/** Who runs the tasks of a run: an outside engine, or the run itself through workers. */
+export type Dispatch = "external" | "managed";
 
 /** How many tasks of a run have their newest record in each status. */
 export type TaskCounts = Record<LiveStatus, number>;

@@ -1,13 +1,13 @@
 import { Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
 import type { LedgerError } from "../errors.ts";
-import type { Adoption, ChangeResult, TaskRecord } from "./changes.ts";
-import { conflict, nameOf } from "./conflict.ts";
-import { decideStep } from "./decide.ts";
+import type { Adoption, ChangeResult, TaskRecord } from "../task-execution/changes.ts";
+import { conflict, nameOf } from "../task-execution/conflict.ts";
+import { decideStep } from "../task-execution/decide.ts";
+import { newRecord } from "../task-execution/new-record.ts";
+import { isClosed } from "../task-execution/run-statements.ts";
+import type { Workspace } from "../task-execution/workspace.ts";
 import { findLateResult, markAdopted } from "./late-result-statements.ts";
-import { newRecord } from "./new-record.ts";
 import { findItem } from "./outdate.ts";
-import { isClosed } from "./run-statements.ts";
-import type { Workspace } from "./workspace.ts";
 
 /**
  * Makes a result that came too late the output of its task: as a new record, because an ended one stays as it is.

@@ -7,7 +7,7 @@ import { FlowExecution_Dispatch as Dispatch } from "../../gen/taskledger/v1/flow
 import { ReExecuteFlowExecutionRequest_Scope as Scope } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import { outcomeOf } from "../client.ts";
-import { type Fleet, jsonOf, type ManagedRun, openFleet } from "../dispatch/fleet.ts";
+import { type Fleet, jsonOf, type ManagedRun, openFleet } from "./fleet.ts";
 
 /** For each task, the tasks before it that it depends on. */
 type Dag = readonly (readonly number[])[];

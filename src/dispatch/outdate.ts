@@ -1,14 +1,14 @@
 import { sql } from "kysely";
-import { isSatisfied } from "../dispatch/advance.ts";
-import { markRerun } from "../dispatch/rerun-statements.ts";
-import { createResolver } from "../dispatch/resolve-inputs.ts";
 import type { FlowPlan } from "../flow/flow-plan.ts";
-import type { TaskRecord } from "./changes.ts";
-import { decideOutdate, decideStep } from "./decide.ts";
-import type { Status } from "./lifecycle.ts";
-import { findByIds, findWithInput } from "./record-statements.ts";
-import type { RunRecord } from "./run-statements.ts";
-import type { Workspace } from "./workspace.ts";
+import type { TaskRecord } from "../task-execution/changes.ts";
+import { decideOutdate, decideStep } from "../task-execution/decide.ts";
+import type { Status } from "../task-execution/lifecycle.ts";
+import { findByIds, findWithInput } from "../task-execution/record-statements.ts";
+import type { RunRecord } from "../task-execution/run-statements.ts";
+import type { Workspace } from "../task-execution/workspace.ts";
+import { isSatisfied } from "./advance.ts";
+import { markRerun } from "./rerun-statements.ts";
+import { createResolver } from "./resolve-inputs.ts";
 
 /** What the outdating of records takes into account of each. */
 interface Downstream {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Dispatch } from "../../src/flow-execution/flow-execution.entity.ts";
-import { flowStatus, type TaskCounts } from "../../src/flow-execution/flow-status.ts";
+import { type Dispatch, flowStatus, type TaskCounts } from "../../src/task-execution/run-status.ts";
 
 describe("the status of a run of three tasks", () => {
   const cases: [string, Partial<TaskCounts>, "started" | "not started", string][] = [
