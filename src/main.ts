@@ -1,5 +1,6 @@
 import { pino } from "pino";
 import { ConfigError, readConfig } from "./config.ts";
+import { buildConsole } from "./console-build.ts";
 import { UnsafeDatabaseError } from "./db/role-check.ts";
 import { startService } from "./service.ts";
 import { welcome } from "./welcome.ts";
@@ -11,6 +12,9 @@ try {
   const service = await startService(config, log);
   log.info({ address: service.address.address, port: service.address.port }, "serving");
   process.stdout.write(welcome(config, service));
+  if (process.argv.includes("--build-console")) {
+    buildConsole(service.site, log);
+  }
 
   let draining = false;
   const stop = (signal: NodeJS.Signals) => {

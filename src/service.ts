@@ -18,18 +18,24 @@ import { bootstrap } from "./organization/bootstrap.ts";
 import { createAdapter } from "./server/adapter.ts";
 import { createListener } from "./server/listener.ts";
 import { createReadiness } from "./server/readiness.ts";
+import { Site } from "./server/site.ts";
 
 /** A running service. */
 export interface Service {
   readonly address: AddressInfo;
   /** The secret of the administrator's key, if this start created it. It is not kept. */
   readonly secret?: string | undefined;
+  /** The console, for browsers. */
+  readonly site: Site;
   /** Stops without failing a call, within the configured time. */
   drain(): Promise<void>;
 }
 
 /** How long load balancers take to notice that a server is not ready. On one's own machine there is none. */
 const settleMs = 500;
+
+/** Where the console is built to. */
+const consoleDirectory = join(import.meta.dirname, "..", "console", "dist");
 
 /** How long the last connections to the database may take to close when no call is in flight any more. */
 const closeTimeoutMs = 2000;
@@ -76,13 +82,14 @@ export async function startService(config: Config, log: Logger): Promise<Service
     const sweeper = new Sweeper({ orm, writePath: app.writePath, log });
     sweeper.start();
     closers.push(() => sweeper.close());
-    const adapter = createAdapter({ ...app, limits, logger: log, readiness, corsOrigins });
+    const site = new Site(consoleDirectory);
+    const adapter = createAdapter({ ...app, limits, logger: log, readiness, corsOrigins, site });
     const listener = createListener({ adapter, limits, readiness, tls });
     const address = await listener.listen(config.port, config.host);
     closers.push(() => listener.drain({ graceMs: config.drainSeconds * 1000, settleMs }));
     // Whoever waits for work is answered that there is none, and asks another server.
     closers.push(() => closing.abort());
-    return { address, secret, drain: close };
+    return { address, secret, site, drain: close };
   } catch (error) {
     await close();
     throw error;

@@ -5,7 +5,7 @@ import type { Service } from "./service.ts";
 export function welcome({ host, tls }: Config, { address, secret }: Service): string {
   const authority = `${host.includes(":") ? `[${host}]` : host}:${address.port}`;
   const url = `${tls ? "https" : "http"}://${authority}`;
-  const lines = [`Taskledger serves on ${url} (gRPC, gRPC-Web, Connect).`];
+  const lines = [`Taskledger serves on ${url} (gRPC, gRPC-Web, Connect; in a browser the console).`];
   if (secret !== undefined) {
     lines.push("", "The administrator's key of the organization `default`, shown only now:", `  ${secret}`);
   }

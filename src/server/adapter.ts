@@ -19,6 +19,7 @@ import { findDuplicateCredential, fromHttpStatus } from "./refusal.ts";
 import { requestIdHeader } from "./request-id.ts";
 import { ResponseCutOff, writeResponse } from "./response-writer.ts";
 import { callRpc } from "./rpc.ts";
+import type { Site } from "./site.ts";
 
 /** What an adapter serves, and how. */
 export interface AdapterOptions {
@@ -31,6 +32,8 @@ export interface AdapterOptions {
   readonly readiness: Readiness;
   /** The origins from which pages in browsers may call; see {@link handleCors}. */
   readonly corsOrigins: readonly string[];
+  /** The pages for browsers, if there are any. */
+  readonly site?: Site | undefined;
 }
 
 /** Answers the requests of node:http and node:http2. */
@@ -47,7 +50,7 @@ export interface Adapter {
  * console, and never notices that a client stopped sending or reading.
  */
 export function createAdapter(options: AdapterOptions): Adapter {
-  const { limits, logger, readiness, corsOrigins } = options;
+  const { limits, logger, readiness, corsOrigins, site } = options;
   const rpcs = createRpcs(options);
   const active = new Set<Exchange>();
   const streams = new Set<Exchange>();
@@ -90,7 +93,8 @@ export function createAdapter(options: AdapterOptions): Adapter {
     if (handleProbe(request, response, readiness) || handleCors(request, response, corsOrigins)) {
       return;
     }
-    const answered = await answer(exchange).catch((error: unknown) => refuse(exchange, error));
+    const page = site?.answer(request);
+    const answered = page ?? (await answer(exchange).catch((error: unknown) => refuse(exchange, error)));
     await writeResponse(answered, response, limits.writeStallMs);
   }
 

@@ -14,6 +14,7 @@ import { openServices } from "../../src/server/open-services.ts";
 import { createReadiness, type ProbedReadiness } from "../../src/server/readiness.ts";
 import { addReflection } from "../../src/server/reflection.ts";
 import { createRequestLogInterceptor } from "../../src/server/request-log-interceptor.ts";
+import type { Site } from "../../src/server/site.ts";
 
 /** What a test may change of a server. */
 export interface ServerOptions {
@@ -25,6 +26,7 @@ export interface ServerOptions {
   readonly toLedgerError?: ToLedgerError;
   readonly corsOrigins?: readonly string[];
   readonly tls?: ListenerOptions["tls"];
+  readonly site?: Site;
   readonly probe?: () => Promise<void>;
 }
 
@@ -70,6 +72,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     logger,
     readiness,
     corsOrigins: options.corsOrigins ?? [],
+    site: options.site,
   });
   const listener = createListener({ adapter, limits, readiness, tls: options.tls });
   const { port } = await listener.listen(0, "127.0.0.1");
