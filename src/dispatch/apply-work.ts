@@ -36,11 +36,15 @@ export async function applyWork(
     throw error;
   }
   const task = (await work.planOf(run)).tasks.get(record.taskName);
-  const next =
-    result.status === "failed" && task !== undefined
-      ? afterFailure(record, task.retry, result, random)
-      : { retry: false as const };
-  await end(work, run, record, result, next);
+  if (result.status !== "failed" || task === undefined) {
+    await end(work, run, record, result, { retry: false });
+  } else if (result.isInterruption && record.cancelRequested) {
+    await end(work, run, record, { status: "cancelled" }, { retry: false });
+  } else if (result.isInterruption) {
+    await end(work, run, record, result, afterInterruption(record, task.retry, random), true);
+  } else {
+    await end(work, run, record, result, afterFailure(record, task.retry, result, random));
+  }
   return { record: { ...record }, outcome: "updated" };
 }
 
@@ -111,7 +115,7 @@ async function end(
 }
 
 async function keepLateResult(work: Workspace, record: TaskRecord, result: WorkResult): Promise<void> {
-  if (result.status === "cancelled") {
+  if (result.status === "cancelled" || ("isInterruption" in result && result.isInterruption)) {
     return;
   }
   const isNew = await insertLateResult(work.em, work.organizationId, {

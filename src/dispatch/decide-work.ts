@@ -72,6 +72,10 @@ function payloadOf(result: WorkResult): ["output" | "error", string] | undefined
 /** Reports whether a record, which may have become stale or been deleted since, ended with this result. */
 function isSame(record: TaskRecord, result: WorkResult): boolean {
   const status = record.statusBeforeDelete ?? record.status;
+  if (status === "cancelled" && result.status === "failed" && result.isInterruption) {
+    // A task that was handed back after it was asked to stop.
+    return true;
+  }
   if (status !== result.status && status !== "stale") {
     return false;
   }

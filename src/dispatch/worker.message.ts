@@ -64,6 +64,8 @@ function toResult(result: TaskReport["result"]): WorkResult {
     }
     case "cancelled":
       return { status: "cancelled" };
+    case "released":
+      return { ...failureOf("Released", "its worker stopped, and handed it back"), isInterruption: true };
     default:
       try {
         const { output } = result.value ?? {};

@@ -76,6 +76,8 @@ export type WorkResult =
       readonly errorType: string;
       readonly retryable: boolean;
       readonly retryAfterMs: number;
+      /** Whether the worker stopped before the task was done: that is nobody's failure. */
+      readonly isInterruption?: boolean;
     }
   | { readonly status: "cancelled" };
 

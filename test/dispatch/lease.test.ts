@@ -44,6 +44,30 @@ describe("a lease", () => {
     expect(await run.status()).toBe("COMPLETED");
   });
 
+  test("that is handed back fails the attempt as an interruption, and the next one is claimed at once", async () => {
+    const run = await fleet.start("\n      tasks: [{name: task, input: 1}]");
+    const [first] = await fleet.claim(["task"]);
+    const handBack = () => fleet.report(first!, { case: "released", value: {} });
+    expect(await handBack()).toBe("UPDATED");
+    expect(await handBack()).toBe("UNCHANGED");
+    expect((await run.get("task")).error?.type).toBe("Released");
+    const [second] = await fleet.claim(["task"]);
+    expect(second).toMatchObject({ attempt: 2, idx: 1, input: 1 });
+    expect(second!.message.taskExecution!.interruptions).toBe(1);
+    await fleet.complete(second!);
+    expect(await run.status()).toBe("COMPLETED");
+  });
+
+  test("that is handed back after the task was cancelled ends it cancelled", async () => {
+    const run = await fleet.start(one);
+    const [held] = await fleet.claim(["task"]);
+    await fleet.tasks.cancelTaskExecution({ id: held!.id });
+    const handBack = () => fleet.report(held!, { case: "released", value: {} });
+    expect(await handBack()).toBe("UPDATED");
+    expect(await handBack()).toBe("UNCHANGED");
+    expect(await run.tasks()).toEqual(["task/0 CANCELLED"]);
+  });
+
   test("that is just over still serves heartbeats and reports, for a while", async () => {
     const run = await fleet.start(one);
     const [held] = await fleet.claim(["task"]);
