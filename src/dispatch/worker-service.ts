@@ -82,12 +82,10 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
 
   /** Claims in the transaction of reports, with what they made ready. */
   async function claimNext(work: Workspace, claim: Claim): Promise<Claimed[]> {
-    const before = await claims.repeat(work, claim);
-    if (before.length > 0) {
-      return before;
-    }
+    // What was reported is stored first, so that it is not given again.
     await advance(work);
-    return claims.claim(work, claim, false);
+    const before = await claims.repeat(work, claim);
+    return before.length > 0 ? before : claims.claim(work, claim, false);
   }
 
   return {

@@ -1,6 +1,7 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import type { FlowPlan } from "../flow/flow-plan.ts";
+import { restoreLeases } from "../task-execution/lease-statements.ts";
 
 /** Takes the tasks of a managed run that is deleted from the queue, and from the workers that hold them. */
 export async function hideRun(em: EntityManager, organizationId: string, runId: string): Promise<void> {
@@ -18,8 +19,7 @@ export async function hideRun(em: EntityManager, organizationId: string, runId: 
 /**
  * Puts the tasks of a managed run back into the queue that is not deleted any more.
  *
- * Those that were running have lost their workers: their leases come back as such that have run out, so that
- * their attempts end like those of any lost worker.
+ * Those that were running have lost their workers.
  */
 export async function showRun(
   em: EntityManager,
@@ -36,16 +36,5 @@ export async function showRun(
     where t.organization_id = ${organizationId} and t.flow_execution_id = ${runId}::uuid and t.task_name = k.name
       and t.status = 'queued' and f.organization_id = t.organization_id and f.id = t.flow_execution_id
   `.execute(em.getKysely());
-  await sql`
-    insert into task_lease (
-      organization_id, task_execution_id, flow_execution_id, token, worker_id, request_id, length_ms, expire_time,
-      timeout_time, heartbeat_time, cancel_requested
-    )
-    select t.organization_id, t.id, t.flow_execution_id, t.lease_token, '', '', 1, clock_timestamp(), clock_timestamp(),
-      clock_timestamp(), false
-    from task_execution as t
-    where t.organization_id = ${organizationId} and t.flow_execution_id = ${runId}::uuid and t.status = 'running'
-      and t.lease_token is not null
-    on conflict on constraint task_lease_pkey do nothing
-  `.execute(em.getKysely());
+  await restoreLeases(em, organizationId, sql`t.flow_execution_id = ${runId}::uuid`);
 }

@@ -1,6 +1,5 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
-import { sql } from "kysely";
-import type { TaskRecord } from "./changes.ts";
+import { type RawBuilder, sql } from "kysely";
 
 /** A hold that a worker is given on a task. */
 export interface Lease {
@@ -21,7 +20,7 @@ export interface LeaseChanges {
   readonly dropped: ReadonlySet<string>;
   readonly cancelled: ReadonlySet<string>;
   /** Records that are running again after they were deleted: their leases have run out meanwhile. */
-  readonly restored: readonly TaskRecord[];
+  readonly restored: ReadonlySet<string>;
 }
 
 /** Stores what becomes of leases. The runs of the tasks must be locked. */
@@ -30,6 +29,17 @@ export async function changeLeases(
   organizationId: string,
   { given, dropped, cancelled, restored }: LeaseChanges,
 ): Promise<void> {
+  const touched = [...dropped, ...cancelled];
+  if (touched.length > 0) {
+    // In the order in which heartbeats take them, which lock no runs.
+    await sql`
+      select
+      from task_lease
+      where organization_id = ${organizationId} and task_execution_id = any(${touched}::uuid[])
+      order by task_execution_id
+      for update
+    `.execute(em.getKysely());
+  }
   if (dropped.size > 0) {
     await sql`
       delete from task_lease
@@ -43,17 +53,10 @@ export async function changeLeases(
       where organization_id = ${organizationId} and task_execution_id = any(${[...cancelled]}::uuid[])
     `.execute(em.getKysely());
   }
-  const lost = restored.map(({ id, flowExecutionId, leaseToken }) => ({
-    taskExecutionId: id,
-    flowExecutionId,
-    token: leaseToken,
-    workerId: "",
-    requestId: "",
-    lengthMs: 1,
-    timeoutMs: 0,
-  }));
-  const leases = [...given, ...lost];
-  if (leases.length > 0) {
+  if (restored.size > 0) {
+    await restoreLeases(em, organizationId, sql`t.id = any(${[...restored]}::uuid[])`);
+  }
+  if (given.length > 0) {
     await sql`
       insert into task_lease (
         organization_id, task_execution_id, flow_execution_id, token, worker_id, request_id, length_ms, expire_time,
@@ -62,10 +65,35 @@ export async function changeLeases(
       select ${organizationId}::uuid, l."taskExecutionId", l."flowExecutionId", l.token, l."workerId", l."requestId",
         l."lengthMs", clock_timestamp() + l."lengthMs" * interval '1 millisecond',
         clock_timestamp() + l."timeoutMs" * interval '1 millisecond', clock_timestamp(), false
-      from json_to_recordset(${JSON.stringify(leases)}::json) as l(
+      from json_to_recordset(${JSON.stringify(given)}::json) as l(
         "taskExecutionId" uuid, "flowExecutionId" uuid, token bigint, "workerId" text, "requestId" text,
         "lengthMs" integer, "timeoutMs" double precision
       )
     `.execute(em.getKysely());
   }
+}
+
+/**
+ * Brings back the leases of running records that were deleted, as such that ran out long ago: their workers are lost,
+ * and the attempts end like those of any lost worker.
+ *
+ * @param condition which records, as `t`
+ */
+export async function restoreLeases(
+  em: EntityManager,
+  organizationId: string,
+  condition: RawBuilder<unknown>,
+): Promise<void> {
+  await sql`
+    insert into task_lease (
+      organization_id, task_execution_id, flow_execution_id, token, worker_id, request_id, length_ms, expire_time,
+      timeout_time, heartbeat_time, cancel_requested
+    )
+    select t.organization_id, t.id, t.flow_execution_id, t.lease_token, '', '', 1, clock_timestamp() - interval '1 day',
+      null, clock_timestamp(), f.cancel_time is not null
+    from task_execution as t
+    join flow_execution as f on f.organization_id = t.organization_id and f.id = t.flow_execution_id
+    where t.organization_id = ${organizationId} and ${condition} and t.status = 'running' and t.lease_token is not null
+    on conflict on constraint task_lease_pkey do nothing
+  `.execute(em.getKysely());
 }

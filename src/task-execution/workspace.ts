@@ -285,8 +285,7 @@ export class Workspace {
     if (added.length > 0) await insertRecords(em, organizationId, added.sort(byKey));
     if (changed.length > 0) await updateRecords(em, organizationId, changed);
     await writeTags(em, organizationId, ...tagDifferences(dirty), this.now);
-    const restored = [...leases.restored].map((id) => this.#byId.get(id)!);
-    await changeLeases(em, organizationId, { ...leases, restored });
+    await changeLeases(em, organizationId, leases);
     await this.#count(moved, 1);
   }
 

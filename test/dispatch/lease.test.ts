@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HeartbeatTaskExecutionsResponse_State as State } from "../../gen/taskledger/v1/worker_service_pb.ts";
 import { nameIn, outcomeOf } from "../client.ts";
-import { asSuperuser } from "../database.ts";
+import { asSuperuser, openDatabase } from "../database.ts";
 import { type Fleet, type Held, jsonOf, openFleet } from "./fleet.ts";
 import { sweeperOf } from "./sweeper.ts";
 
@@ -204,6 +205,38 @@ describe("a lease", () => {
     await fleet.complete(again!);
   });
 
+  test("of a task with a timeout that was deleted and undeleted is one that ran out, not one that took too long", async () => {
+    const run = await fleet.start(
+      "\n      tasks: [{name: slow, timeout: 1h}, {name: slower, executor: slow, timeout: 1h}]",
+    );
+    const [one, other] = await fleet.claim(["slow"], 2);
+    await fleet.tasks.deleteTaskExecution({ id: one!.id });
+    await fleet.tasks.undeleteTaskExecution({ id: one!.id });
+    expect(await beat(one!)).toBe("LOST");
+    expect(await beat(other!)).toBe("HELD");
+    await sweep();
+    expect((await run.get(one!.name)).error?.type).toBe("LeaseExpired");
+    await fleet.runs.deleteFlowExecution({ id: run.id });
+    await fleet.runs.undeleteFlowExecution({ id: run.id });
+    expect(await beat(other!)).toBe("LOST");
+    await sweep();
+    expect((await run.get(other!.name)).error?.type).toBe("LeaseExpired");
+    for (const again of await fleet.claim(["slow"], 2)) await fleet.complete(again);
+    expect(await run.status()).toBe("COMPLETED");
+  });
+
+  test("of a run that was cancelled, deleted and undeleted ends as cancelled", async () => {
+    const run = await fleet.start(one);
+    const [held] = await fleet.claim(["task"]);
+    await fleet.runs.cancelFlowExecution({ id: run.id });
+    await fleet.runs.deleteFlowExecution({ id: run.id });
+    expect(await fleet.report(held!, { case: "cancelled", value: {} })).toBe("LEASE_LOST");
+    await fleet.runs.undeleteFlowExecution({ id: run.id });
+    await sweep();
+    expect(await run.tasks()).toEqual(["task/0 CANCELLED"]);
+    expect(await run.status()).toBe("CANCELLED");
+  });
+
   test("ends with the attempt's timeout, however often it is kept", async () => {
     const run = await fleet.start("\n      tasks: [{name: slow, timeout: 1s}]");
     const [held] = await fleet.claim(["slow"]);
@@ -256,5 +289,66 @@ describe("a lease", () => {
     }
     expect(await fleet.claim(["task"])).toEqual([]);
     expect(await run.status()).toBe("FAILED");
+  });
+});
+
+describe("a lease that the database finds without an index", () => {
+  let fleet: Fleet;
+  beforeAll(async () => {
+    const database = await openDatabase();
+    const { pathname } = new URL(database.serviceUrl);
+    for (const setting of ["enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"]) {
+      await asSuperuser(
+        database.superuserUrl,
+        `alter role taskledger_service in database ${pathname.slice(1)} set ${setting} = off`,
+      );
+    }
+    fleet = await openFleet(database);
+  });
+  afterAll(() => fleet.close());
+
+  // A heartbeat for many tasks takes the rows of their leases in the order of the ids. What a report or a cancel does
+  // with them must take them in that order too, or the two could wait for each other.
+  test.each(["report", "cancel"])("is taken in the order of ids by a %s of many", async (what) => {
+    const run = await fleet.start("\n      tasks: [{name: many, for_each: '{{input}}'}]", [1, 2, 3, 4, 5]);
+    const held = await fleet.claim(["many"], 5);
+    const ids = held.map(({ id }) => id).sort();
+    // The row of the first id now lies behind the others.
+    await asSuperuser(
+      fleet.database.superuserUrl,
+      "update task_lease set expire_time = expire_time where task_execution_id = $1",
+      [ids[0]],
+    );
+    const heartbeat = new Client({ connectionString: fleet.database.superuserUrl });
+    await heartbeat.connect();
+    try {
+      await heartbeat.query("begin");
+      await heartbeat.query("select from task_lease where task_execution_id = $1 for update", [ids[0]]);
+      const reports = held.map(({ id, token }) => ({
+        id,
+        token,
+        result: { case: "completed", value: {} } as const,
+      }));
+      const call =
+        what === "report"
+          ? fleet.client.reportTaskExecutions({ reports })
+          : fleet.runs.cancelFlowExecution({ id: run.id });
+      const waiting = () =>
+        asSuperuser(
+          fleet.database.superuserUrl,
+          "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        );
+      await expect.poll(waiting, { interval: 5, timeout: 1500 }).toHaveLength(1);
+      const free = await heartbeat.query(
+        "select from task_lease where task_execution_id = any($1) for update skip locked",
+        [ids],
+      );
+      expect(free.rowCount).toBe(5);
+      await heartbeat.query("rollback");
+      await call;
+    } finally {
+      await heartbeat.end();
+    }
+    for (const task of held) await fleet.report(task, { case: "cancelled", value: {} });
   });
 });
