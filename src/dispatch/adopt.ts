@@ -2,17 +2,19 @@ import { Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_detai
 import type { LedgerError } from "../errors.ts";
 import type { Adoption, ChangeResult, TaskRecord } from "../task-execution/changes.ts";
 import { conflict, nameOf } from "../task-execution/conflict.ts";
-import { decideStep } from "../task-execution/decide.ts";
+import { decideStep, deleted } from "../task-execution/decide.ts";
 import { newRecord } from "../task-execution/new-record.ts";
 import { isClosed } from "../task-execution/run-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
 import { findLateResult, markAdopted } from "./late-result-statements.ts";
-import { findItem } from "./outdate.ts";
+import { findItem, outdate } from "./outdate.ts";
 
 /**
  * Makes a result that came too late the output of its task: as a new record, because an ended one stays as it is.
  *
- * @throws LedgerError NOTHING_TO_ADOPT or FLOW_EXECUTION_CLOSED
+ * What went on without it is out of date then.
+ *
+ * @throws LedgerError NOTHING_TO_ADOPT, RECORD_DELETED or FLOW_EXECUTION_CLOSED
  */
 export async function adopt(
   work: Workspace,
@@ -33,9 +35,12 @@ export async function adopt(
   if (isClosed(run)) {
     throw conflict("FLOW_EXECUTION_CLOSED", `the flow execution is ${run.status}`, record, Verdict.STOP);
   }
-  const done = newer.find(({ status }) => status === "completed" || status === "stale");
+  if (record.status === "deleted") {
+    throw deleted(record);
+  }
+  const done = [record, ...newer].find(({ status }) => status === "completed" || status === "stale");
   if (done !== undefined) {
-    throw refused(record, `${nameOf(done)}, a newer attempt, is ${done.status}`);
+    throw refused(record, `${nameOf(done)} is ${done.status}`);
   }
   for (const open of newer) {
     const step = { type: "cancel", id: open.id, etag: "", reason } as const;
@@ -65,6 +70,7 @@ export async function adopt(
   work.add(adopted, late.output === null ? [] : ["output"], { type: "adopt", reason, causeId: record.id });
   await work.flush();
   await markAdopted(em, organizationId, record.id, adopted.id);
+  await outdate(work, run, adopted, false);
   return { record: { ...adopted }, outcome: "created" };
 }
 

@@ -6,7 +6,7 @@ import { isClosed, type RunRecord } from "../task-execution/run-statements.ts";
 import type { TaskState } from "../task-execution/task-state-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
 import { clearRerun } from "./rerun-statements.ts";
-import { createResolver, type Expansion } from "./resolve-inputs.ts";
+import { createResolver, type Expansion, type Resolved } from "./resolve-inputs.ts";
 
 /** How many bytes of new inputs wait to be stored at most, about: more are stored in several statements. */
 const flushBytes = 8 * 1_048_576;
@@ -49,7 +49,7 @@ async function advanceRun(work: Workspace, run: RunRecord, moved: ReadonlySet<st
   }
   const anew = ready.filter(({ name }) => states.get(name)?.rerun).map(({ name }) => name);
   if (anew.length > 0) await clearRerun(work.em, work.organizationId, run.id, anew);
-  const expand = await createResolver(work, run, plan, ready);
+  const expand = await createResolver(work, run, ready);
   let bytes = 0;
   for (const task of ready) {
     bytes += addRecords(work, run, task, states.get(task.name), expand(task));
@@ -69,11 +69,12 @@ function findCandidates(run: RunRecord, plan: FlowPlan, moved: ReadonlySet<strin
     .filter((task) => task !== undefined && task.dependsOn.length <= settled) as TaskDefinition[];
 }
 
-function isDue(state: TaskState | undefined): boolean {
-  if (state?.status === undefined) {
-    return state === undefined || state.nextIdx === 0;
+/** Reports whether a task is to be executed as soon as what comes before it has completed. */
+export function isDue(state: TaskState | undefined): boolean {
+  if (state === undefined || state.nextIdx === 0) {
+    return true;
   }
-  return state.rerun && !isOpen(state.status);
+  return state.rerun && (state.status === undefined || !isOpen(state.status));
 }
 
 /** Reports whether what comes after a task may run, as far as this task is concerned. */
@@ -108,14 +109,29 @@ function addRecords(
   let bytes = 0;
   for (const [index, item] of items.entries()) {
     const key = { taskExecutionIdx: firstIdx + index, iteration: expansion.kind === "loop" ? index : null };
-    if ("error" in item) {
-      const failed = { status: "failed", error: item.error, endTime: work.now } as const;
-      work.add(newRecord(work, run, { ...common, ...key, ...failed }), ["error"]);
-    } else {
-      bytes += item.input?.length ?? 0;
-      const queued = { status: "queued", input: item.input } as const;
-      work.add(newRecord(work, run, { ...common, ...key, ...queued }), item.input === null ? [] : ["input"]);
-    }
+    bytes += "input" in item ? (item.input?.length ?? 0) : 0;
+    addResolved(work, run, { ...common, ...key }, item);
   }
   return bytes;
+}
+
+/** Adds a record that can be claimed, or has failed already because what to ask cannot be said. */
+export function addResolved(
+  work: Workspace,
+  run: RunRecord,
+  given: Omit<Parameters<typeof newRecord>[2], "status">,
+  resolved: Resolved,
+  because: { readonly causeId?: string } = {},
+): void {
+  if ("error" in resolved) {
+    const failed = { status: "failed", error: resolved.error, endTime: work.now } as const;
+    work.add(newRecord(work, run, { ...given, ...failed }), ["error"], because);
+  } else {
+    const queued = { status: "queued", input: resolved.input } as const;
+    work.add(
+      newRecord(work, run, { ...given, ...queued }),
+      resolved.input === null ? [] : ["input"],
+      because,
+    );
+  }
 }

@@ -10,6 +10,12 @@ import { isSatisfied } from "./advance.ts";
 import { markRerun } from "./rerun-statements.ts";
 import { createResolver } from "./resolve-inputs.ts";
 
+/** Why records are out of date, and the record whose change caused it, if it was one. */
+interface Because {
+  readonly reason: string;
+  readonly causeId?: string;
+}
+
 /** What the outdating of records takes into account of each. */
 interface Downstream {
   readonly id: string;
@@ -39,8 +45,20 @@ export async function outdate(
     return [];
   }
   const because = { causeId: cause.id, reason: `the output of ${cause.taskName} changed` };
-  const names = plan.downstreamOf([cause.taskName]);
+  return outdateTasks(work, run, plan.downstreamOf([cause.taskName]), because, executeFlow);
+}
+
+/** Marks tasks as made from something that has changed, as {@link outdate} does. */
+export async function outdateTasks(
+  work: Workspace,
+  run: RunRecord,
+  names: ReadonlySet<string>,
+  because: Because,
+  executeFlow: boolean,
+): Promise<TaskRecord[]> {
+  const plan = await work.planOf(run);
   const found = await loadDownstream(work, run, plan, names);
+  const outdated = new Set<string>();
   const stale: TaskRecord[] = [];
   const queued: TaskRecord[] = [];
   for (const record of found) {
@@ -48,20 +66,19 @@ export async function outdate(
     if (decision !== undefined) {
       work.change(record, decision, because);
       stale.push(record);
+      outdated.add(record.taskName);
     } else if (record.status === "running") {
-      work.mark(record, { outdateOnEnd: true, ...(executeFlow && { rerun: true }) });
+      work.outdateOnEnd(record);
+      outdated.add(record.taskName);
     } else if (record.status === "queued" && run.dispatch === "managed") {
       queued.push(record);
     }
   }
   await work.flush();
-  if (queued.length > 0) {
-    await resolveAnew(work, run, plan, queued, because, executeFlow);
-  }
+  for (const name of await resolveAnew(work, run, plan, queued, because)) outdated.add(name);
   if (executeFlow) {
-    const tasks = [...new Set(stale.map(({ taskName }) => taskName))];
-    await markRerun(work.em, work.organizationId, run.id, tasks);
-    work.nudge(run, tasks);
+    await markRerun(work.em, work.organizationId, run.id, [...outdated]);
+    work.nudge(run, outdated);
   }
   const order = new Map(plan.sort(names).map((name, index) => [name, index]));
   return stale.sort(
@@ -150,30 +167,37 @@ export async function findItem(work: Workspace, run: RunRecord, record: TaskReco
   return records.sort((a, b) => a.taskExecutionIdx - b.taskExecutionIdx);
 }
 
-/** Gives queued records the input that follows from what has changed. */
+/**
+ * Gives queued records the input that follows from what has changed.
+ *
+ * @returns the tasks for which that cannot be said yet: they are made from something that is itself out of date
+ */
 async function resolveAnew(
   work: Workspace,
   run: RunRecord,
   plan: FlowPlan,
   queued: readonly TaskRecord[],
-  because: { readonly causeId: string; readonly reason: string },
-  executeFlow: boolean,
-): Promise<void> {
+  because: Because,
+): Promise<readonly string[]> {
+  if (queued.length === 0) {
+    return [];
+  }
+  const left: string[] = [];
   const tasks = [...new Set(queued.map(({ taskName }) => taskName))].map((name) => plan.tasks.get(name)!);
   const states = await work.statesOf(run, new Set(tasks.flatMap(({ dependsOn }) => dependsOn)));
   const ready = tasks.filter(({ dependsOn }) =>
     dependsOn.every((name) => isSatisfied(states.get(name), plan.tasks.get(name))),
   );
-  const expand = await createResolver(work, run, plan, ready);
+  const expand = await createResolver(work, run, ready);
   const ids = queued.map(({ id }) => id);
   const known = await findWithInput(work.em, work.organizationId, ids);
   const inputs = new Map(known.map(({ id, input }) => [id, input]));
   for (const task of tasks) {
     const records = queued.filter(({ taskName }) => taskName === task.name);
     if (!ready.includes(task)) {
-      // Made from something that is itself out of date: it may run, but counts for nothing.
-      for (const record of records)
-        work.mark(record, { outdateOnEnd: true, ...(executeFlow && { rerun: true }) });
+      // It may run, but counts for nothing.
+      for (const record of records) work.outdateOnEnd(record);
+      left.push(task.name);
       continue;
     }
     const expansion = task.forEach === undefined ? expand(task) : undefined;
@@ -203,4 +227,5 @@ async function resolveAnew(
     await markRerun(work.em, work.organizationId, run.id, [task.name]);
     work.nudge(run, [task.name]);
   }
+  return left;
 }

@@ -16,7 +16,7 @@ export async function clearRerun(
   `.execute(em.getKysely());
 }
 
-/** Asks for tasks of a run to be executed anew, by a mark on the newest record of each. */
+/** Asks for tasks of a run to be executed anew, by a mark on the last record of each. */
 export async function markRerun(
   em: EntityManager,
   organizationId: string,
@@ -27,16 +27,16 @@ export async function markRerun(
     update task_execution as t
     set rerun = true
     from (
-      select newest.id
+      select last.id
       from unnest(${[...taskNames]}::text[]) as k(task_name)
       cross join lateral (
         select r.id
         from task_execution as r
         where r.organization_id = ${organizationId} and r.flow_execution_id = ${runId}::uuid
-          and r.task_name = k.task_name and r.status <> 'deleted'
+          and r.task_name = k.task_name
         order by r.task_execution_idx desc
         limit 1
-      ) as newest
+      ) as last
     ) as n
     where t.organization_id = ${organizationId} and t.id = n.id
   `.execute(em.getKysely());

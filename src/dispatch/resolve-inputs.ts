@@ -1,5 +1,4 @@
 import { LedgerError } from "../errors.ts";
-import type { FlowPlan } from "../flow/flow-plan.ts";
 import type { TaskDefinition } from "../flow/task-definition.ts";
 import { fromJson, toPayloadText } from "../payload/payload.ts";
 import type { RunRecord } from "../task-execution/run-statements.ts";
@@ -24,7 +23,6 @@ export type Expansion =
 export async function createResolver(
   work: Workspace,
   run: RunRecord,
-  plan: FlowPlan,
   tasks: readonly TaskDefinition[],
 ): Promise<(task: TaskDefinition) => Expansion> {
   const upstreams = new Set<string>();
@@ -36,11 +34,7 @@ export async function createResolver(
     }
   }
   const { em, organizationId } = work;
-  const wanted = [...upstreams].map((taskName) => ({
-    taskName,
-    isLoop: plan.tasks.get(taskName)?.forEach !== undefined,
-  }));
-  const outputs = await findOutputs(em, organizationId, run.id, wanted);
+  const outputs = await findOutputs(em, organizationId, run.id, [...upstreams]);
   const input = needsInput ? await findRunInput(em, organizationId, run.id) : undefined;
   const scope: Scope = { input, output: (name) => outputs.get(name) };
   return (task) => expand(task, scope);

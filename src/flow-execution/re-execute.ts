@@ -1,6 +1,7 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
-import { isSatisfied } from "../dispatch/advance.ts";
+import { isDue, isSatisfied } from "../dispatch/advance.ts";
+import { outdateTasks } from "../dispatch/outdate.ts";
 import { markRerun } from "../dispatch/rerun-statements.ts";
 import { LedgerError, notFound } from "../errors.ts";
 import type { FlowPlan } from "../flow/flow-plan.ts";
@@ -65,23 +66,37 @@ async function begin(work: Workspace, request: ReExecute): Promise<string[]> {
   const plan = await work.planOf(run);
   const states = await work.statesOf(run, plan.tasks.keys());
   const chosen = choose(plan, states, request);
-  const listed = listTasks(plan, states, chosen);
+  // Of a run that goes on, what comes by itself is not listed; of one that was cancelled, nothing does.
+  const goesOn = run.cancelTime === null && !isOtherVersion;
+  const listed = listTasks(plan, states, chosen, goesOn);
   expectReady(plan, states, chosen);
   work.changeRun(run, "re_execute", request.reason, (target) => {
     target.cancelTime = null;
     target.endTime = null;
   });
   if (isOtherVersion) await work.recount(run);
-  const whole = request.scope === "failed" ? await retryItems(work, run, plan, chosen) : chosen;
-  await markRerun(
-    work.em,
-    work.organizationId,
-    run.id,
-    [...whole].filter((name) => states.get(name)?.status),
-  );
+  const whole = request.scope === "failed" ? await retryItems(work, run, plan, states, chosen) : chosen;
+  const anew = [...whole].filter((name) => !neverRan(states.get(name)));
+  await markRerun(work.em, work.organizationId, run.id, anew);
+  await outdateRest(work, run, plan, states, chosen);
   work.nudge(run, plan.tasks.keys());
   await store(work, request, listed);
   return listed;
+}
+
+/** Outdates what was made from the tasks that run once more, and does not run itself: a failure was tolerated then. */
+async function outdateRest(
+  work: Workspace,
+  run: RunRecord,
+  plan: FlowPlan,
+  states: ReadonlyMap<string, TaskState>,
+  chosen: ReadonlySet<string>,
+): Promise<void> {
+  const rest = [...plan.downstreamOf(chosen)].filter((name) => !isDue(states.get(name)));
+  if (rest.length > 0) {
+    const because = { reason: "what it was made from is executed anew" };
+    await outdateTasks(work, run, new Set(rest), because, false);
+  }
 }
 
 /** Returns what the same request was answered before. */
@@ -158,14 +173,22 @@ function choose(
   }
 }
 
-/** Adds what never ran and now will, and sorts: each after all it depends on. */
+/** Adds what waits and now will run, and sorts: each after all it depends on. */
 function listTasks(
   plan: FlowPlan,
   states: ReadonlyMap<string, TaskState>,
   chosen: ReadonlySet<string>,
+  goesOn: boolean,
 ): string[] {
-  const never = [...plan.downstreamOf(chosen)].filter((name) => states.get(name)?.status === undefined);
-  return plan.sort(new Set([...chosen, ...never]));
+  const anyway = goesOn ? findComing(plan, states, new Set()) : new Set<string>();
+  const more = [...findComing(plan, states, chosen)].filter(
+    (name) => isDue(states.get(name)) && !anyway.has(name),
+  );
+  return plan.sort(new Set([...chosen, ...more]));
+}
+
+function neverRan(state: TaskState | undefined): boolean {
+  return state === undefined || state.nextIdx === 0;
 }
 
 function expectReady(
@@ -201,7 +224,7 @@ function findComing(
   for (const name of plan.sort(plan.tasks.keys())) {
     const state = states.get(name);
     const task = plan.tasks.get(name)!;
-    const waits = state?.status === undefined && task.dependsOn.every((upstream) => coming.has(upstream));
+    const waits = isDue(state) && task.dependsOn.every((upstream) => coming.has(upstream));
     const isOn = state?.status !== undefined && isOpen(state.status);
     if (chosen.has(name) || waits || isOn || isSatisfied(state, task)) coming.add(name);
   }

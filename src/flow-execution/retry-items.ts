@@ -1,53 +1,59 @@
+import { addResolved, isSatisfied } from "../dispatch/advance.ts";
 import { findCountingRecords } from "../dispatch/outdate.ts";
+import { createResolver } from "../dispatch/resolve-inputs.ts";
 import type { FlowPlan } from "../flow/flow-plan.ts";
-import { newRecord } from "../task-execution/new-record.ts";
-import { findWithInput } from "../task-execution/record-statements.ts";
 import type { RunRecord } from "../task-execution/run-statements.ts";
+import type { TaskState } from "../task-execution/task-state-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
 
 /**
- * Runs the failed items of loops once more, and leaves the others as they are: where the list is as it was.
+ * Runs the failed items of loops once more, and leaves the others as they are: where nothing before the loop runs
+ * once more, and its list has as many items as before. Each is asked what the definition says now.
  *
- * @param chosen the tasks of which only what failed is asked for
  * @returns the tasks that are left to be run as a whole
  */
 export async function retryItems(
   work: Workspace,
   run: RunRecord,
   plan: FlowPlan,
+  states: ReadonlyMap<string, TaskState>,
   chosen: ReadonlySet<string>,
 ): Promise<ReadonlySet<string>> {
   const downstream = plan.downstreamOf(chosen);
-  const loops = [...chosen].filter(
-    (name) => plan.tasks.get(name)!.forEach !== undefined && !downstream.has(name),
-  );
+  const loops = [...chosen]
+    .map((name) => plan.tasks.get(name)!)
+    .filter(
+      ({ name, forEach, dependsOn }) =>
+        forEach !== undefined &&
+        !downstream.has(name) &&
+        !states.get(name)!.rerun &&
+        dependsOn.every((upstream) => isSatisfied(states.get(upstream), plan.tasks.get(upstream))),
+    );
   const whole = new Set(chosen);
-  for (const name of loops) {
-    const counting = await findCountingRecords(work, run, plan, [name]);
-    const ended = counting.filter(({ status }) => status === "failed" || status === "cancelled");
-    if (ended.some(({ iteration }) => iteration === null)) {
-      // The list itself could not be made.
+  const expand = await createResolver(work, run, loops);
+  for (const task of loops) {
+    const counting = await findCountingRecords(work, run, plan, [task.name]);
+    const expansion = expand(task);
+    const isSameList = counting.every(({ iteration }) => iteration !== null);
+    if (expansion.kind !== "loop" || expansion.items.length !== counting.length || !isSameList) {
       continue;
     }
-    whole.delete(name);
-    const asked = await findWithInput(
-      work.em,
-      work.organizationId,
-      ended.map(({ id }) => id),
-    );
-    const firstIdx = await work.nextIdx(run, name);
-    for (const [index, { id, iteration, generation, executor, claimRank, input }] of asked.entries()) {
-      const retry = newRecord(work, run, {
-        taskName: name,
-        taskExecutionIdx: firstIdx + index,
-        status: "queued",
-        input: input ?? null,
-        iteration,
-        generation,
-        executor,
-        claimRank,
-      });
-      work.add(retry, retry.input === null ? [] : ["input"], { causeId: id });
+    whole.delete(task.name);
+    let { nextIdx: taskExecutionIdx } = states.get(task.name)!;
+    for (const { id, status, iteration, generation } of counting) {
+      if (status === "failed" || status === "cancelled") {
+        const { name: taskName, executor } = task;
+        const given = {
+          taskName,
+          taskExecutionIdx,
+          iteration,
+          generation,
+          executor,
+          claimRank: -run.priority,
+        };
+        addResolved(work, run, given, expansion.items[iteration!]!, { causeId: id });
+        taskExecutionIdx++;
+      }
     }
   }
   return whole;

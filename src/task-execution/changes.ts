@@ -146,7 +146,6 @@ export interface TaskRecord {
   readonly availableTime: Date | null;
   /** The token of its claim, a decimal number. */
   leaseToken: string | null;
-  rerun: boolean;
   outdateOnEnd: boolean;
   /** Whether the worker that holds it is asked to stop. Not loaded by lists. */
   cancelRequested?: boolean;

@@ -186,7 +186,8 @@ function expectEtag(record: TaskRecord, etag: string): void {
   }
 }
 
-function deleted(record: TaskRecord) {
+/** Returns the error for a change of a deleted record. */
+export function deleted(record: TaskRecord) {
   return conflict("RECORD_DELETED", `${nameOf(record)} is deleted; undelete it first`, record, Verdict.STOP);
 }
 

@@ -34,7 +34,6 @@ export function newRecord(work: Workspace, run: RunRecord, given: Given): TaskRe
     claimRank: null,
     availableTime: null,
     leaseToken: null,
-    rerun: false,
     outdateOnEnd: false,
     ...given,
   };

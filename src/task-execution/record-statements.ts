@@ -17,7 +17,7 @@ function recordColumns(payloads: RawBuilder<unknown>): RawBuilder<unknown> {
     t.id, t.organization_id, t.flow_execution_id, t.flow_id, t.task_name, t.task_execution_idx, t.status,
     t.status_before_delete, t.edited, t.etag, t.modified_by, t.create_time, t.update_time, t.start_time, t.end_time,
     t.delete_time, t.attempt, t.iteration, t.generation, t.interruptions, t.executor, t.claim_rank, t.available_time,
-    t.lease_token::text, t.rerun, t.outdate_on_end, ${payloads},
+    t.lease_token::text, t.outdate_on_end, ${payloads},
     (
       select l.cancel_requested
       from task_lease as l
@@ -112,7 +112,6 @@ function toRecord(row: any): TaskRecord {
     claimRank: row.claim_rank,
     availableTime: toDate(row.available_time),
     leaseToken: row.lease_token,
-    rerun: row.rerun,
     outdateOnEnd: row.outdate_on_end,
     cancelRequested: row.cancel_requested ?? false,
     input: row.input,
@@ -190,7 +189,7 @@ export async function updateRecords(
         id uuid, status text, "statusBeforeDelete" text, input text, output text, error text, "setInput" boolean,
         "setOutput" boolean, "setError" boolean, edited boolean, etag integer, "modifiedBy" text,
         "updateTime" timestamptz, "startTime" timestamptz, "endTime" timestamptz, "deleteTime" timestamptz,
-        "leaseToken" bigint, rerun boolean, "outdateOnEnd" boolean
+        "leaseToken" bigint, "outdateOnEnd" boolean
       )
       join task_execution as t on t.organization_id = ${organizationId} and t.id = r.id
     )
@@ -201,7 +200,7 @@ export async function updateRecords(
         + coalesce(octet_length(c.new_error), 0),
       edited = c.edited, etag = c.etag, modified_by = c."modifiedBy", update_time = c."updateTime",
       start_time = c."startTime", end_time = c."endTime", delete_time = c."deleteTime", lease_token = c."leaseToken",
-      rerun = t.rerun or c.rerun, outdate_on_end = c."outdateOnEnd"
+      outdate_on_end = c."outdateOnEnd"
     from changed as c
     where t.organization_id = ${organizationId} and t.id = c.id
   `.execute(em.getKysely());

@@ -17,10 +17,11 @@ export interface TaskState {
   readonly taskName: string;
   /** The status of the task; undefined if it has no record that is not deleted. */
   readonly status: LiveStatus | undefined;
-  /** Whether it is to be executed anew. */
+  /** Whether it is to be executed anew. Its last record says so, deleted or not: no delete takes that back. */
   readonly rerun: boolean;
+  /** The generation of its last record, deleted or not. */
   readonly generation: number;
-  /** The idx of its next record. */
+  /** The idx of its next record: 0 if it never had one. */
   readonly nextIdx: number;
 }
 
@@ -47,8 +48,8 @@ export async function findTaskStates(
       and t.executor is not null
   )`;
   const { rows } = await sql<Omit<TaskState, "status"> & { status: LiveStatus | null }>`
-    select k."flowExecutionId", k."taskName", coalesce(newest.rerun, false) as rerun,
-      coalesce(newest.generation, 0) as generation, coalesce(last.idx + 1, 0) as "nextIdx",
+    select k."flowExecutionId", k."taskName", coalesce(last.rerun, false) as rerun,
+      coalesce(last.generation, 0) as generation, coalesce(last.idx + 1, 0) as "nextIdx",
       case
         when newest.status is null or not k."isLoop" then newest.status
         when ${open("running")} then 'running'
@@ -73,7 +74,7 @@ export async function findTaskStates(
       "flowExecutionId" uuid, "taskName" text, "isLoop" boolean
     )
     left join lateral (
-      select t.status, t.rerun, t.generation
+      select t.status, t.generation
       from task_execution as t
       where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
         and t.task_name = k."taskName" and t.status <> 'deleted'
@@ -81,7 +82,7 @@ export async function findTaskStates(
       limit 1
     ) as newest on true
     left join lateral (
-      select t.task_execution_idx as idx
+      select t.task_execution_idx as idx, t.rerun, t.generation
       from task_execution as t
       where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
         and t.task_name = k."taskName"

@@ -190,10 +190,10 @@ export class Workspace {
     this.#log(record, decision.event, before.status, decision.changedFields, because);
   }
 
-  /** Changes what dispatch knows of a record, which is not part of what others see of it. */
-  mark(record: TaskRecord, marks: Partial<Pick<TaskRecord, "rerun" | "outdateOnEnd">>): void {
+  /** Says that an open record is out of date as soon as it ends. That is not part of what others see of it. */
+  outdateOnEnd(record: TaskRecord): void {
     this.#markDirty(record);
-    Object.assign(record, marks);
+    record.outdateOnEnd = true;
   }
 
   /** Starts a queued record under a lease, whose token is the number of this change. */
