@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { z } from "zod";
+import { defaultDataDir } from "./client/bootstrap-key.ts";
 import { type DatabaseLimits, defaultDatabaseLimits } from "./db/orm.ts";
 import { type LimitRange, type Limits, limitRanges, mapLimits } from "./server/limits.ts";
 
@@ -25,7 +25,7 @@ const environment = z.object({
   DATABASE_STATEMENT_TIMEOUT_MS: count(100, 600_000).default(defaultDatabaseLimits.statementTimeoutMs),
   DATABASE_LOCK_TIMEOUT_MS: count(100, 60_000).default(defaultDatabaseLimits.lockTimeoutMs),
   DATABASE_IDLE_TIMEOUT_MS: count(1000, 600_000).default(defaultDatabaseLimits.idleInTransactionTimeoutMs),
-  TASKLEDGER_DATA_DIR: text.default(join(import.meta.dirname, "..", ".taskledger")),
+  TASKLEDGER_DATA_DIR: text.default(defaultDataDir),
   TASKLEDGER_BOOTSTRAP_KEY: z.string().min(32, "must have at least 32 characters").max(512).optional(),
   JWT_ISSUER: text.optional(),
   JWT_AUDIENCE: text.optional(),

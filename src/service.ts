@@ -1,10 +1,10 @@
-import { mkdir, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { createApp, createDispatch } from "./app.ts";
 import { createAuthenticate } from "./auth/authenticate.ts";
+import { keepKey } from "./client/bootstrap-key.ts";
 import type { Config } from "./config.ts";
 import { startEmbeddedPostgres } from "./db/embedded.ts";
 import { migrate } from "./db/migrations.ts";
@@ -66,7 +66,7 @@ export async function startService(config: Config, log: Logger): Promise<Service
       bootstrapKey: config.bootstrapKey,
     });
     if (secret !== undefined && config.databaseUrl === undefined) {
-      await keepSecret(config.dataDir, secret);
+      await keepKey(config.dataDir, secret);
     }
     const { probe, close: closeProbe } = createProbe(url);
     closers.push(closeProbe);
@@ -104,10 +104,4 @@ async function startOwnDatabase(
   closers.push(() => postgres.stop());
   await migrate(postgres.ownerUrl, decodeURIComponent(new URL(postgres.serviceUrl).username));
   return postgres.serviceUrl;
-}
-
-/** Keeps the first key beside the embedded database, readable by its owner only, for commands on the same machine. */
-async function keepSecret(dataDir: string, secret: string): Promise<void> {
-  await mkdir(dataDir, { recursive: true });
-  await writeFile(join(dataDir, "bootstrap-key"), `${secret}\n`, { mode: 0o600 });
 }

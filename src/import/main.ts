@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Presets, SingleBar } from "cli-progress";
+import { findKey } from "../client/bootstrap-key.ts";
 import { connect } from "./grpc-client.ts";
 import { type ImportResult, importRecording } from "./import.ts";
 
@@ -53,19 +53,6 @@ async function run(): Promise<number> {
     bar.stop();
     client.close();
   }
-}
-
-function findKey(given: string | undefined): string {
-  const file = join(
-    process.env["TASKLEDGER_DATA_DIR"] || join(import.meta.dirname, "../../.taskledger"),
-    "bootstrap-key",
-  );
-  const key =
-    given ?? process.env["TASKLEDGER_KEY"] ?? (existsSync(file) ? readFileSync(file, "utf8").trim() : "");
-  if (key === "") {
-    throw new Error("no API key: give --key or TASKLEDGER_KEY");
-  }
-  return key;
 }
 
 function summary(result: ImportResult, seconds: number): string {

@@ -8,21 +8,37 @@ import {
 } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import type { RecordedTask, Recording } from "./recording.ts";
 
+/** How the flow of a recording differs from the recording. */
+export interface FlowOptions {
+  readonly name: string;
+  readonly description: string;
+  /** Returns what the definition says of a task beside its name and its parents. */
+  readonly toTask: (task: RecordedTask) => object;
+}
+
 /** Returns the flow that a recording is a run of, in YAML. */
-export function definitionOf({ name, levels }: Recording): string {
-  const tasks = levels.flat().map(({ id, executor, parents }) => ({
-    name: id,
-    executor,
-    ...(parents.length > 0 && { depends_on: parents }),
+export function definitionOf(
+  { name: title, levels }: Recording,
+  {
+    name = titleOf(title),
+    description = "Imported from a WfFormat recording.",
+    toTask = ({ executor }) => ({ executor }),
+  }: Partial<FlowOptions> = {},
+): string {
+  const tasks = levels.flat().map((task) => ({
+    name: task.id,
+    ...toTask(task),
+    ...(task.parents.length > 0 && { depends_on: task.parents }),
   }));
-  const title = name
+  return stringify({ name, description, tasks }, { lineWidth: 0 });
+}
+
+/** Makes a text the name of a flow. */
+export function titleOf(text: string): string {
+  return text
     .replace(/\p{Cc}/gu, " ")
     .normalize("NFC")
     .slice(0, 200);
-  return stringify(
-    { name: title, description: "Imported from a WfFormat recording.", tasks },
-    { lineWidth: 0 },
-  );
 }
 
 /** The steps of a task that went well, in order. */

@@ -3,26 +3,7 @@ import { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_exe
 import { parseDefinition } from "../../src/flow/definition.ts";
 import { parseTime, RecordingError, readRecording } from "../../src/import/recording.ts";
 import { definitionOf, reportsOf } from "../../src/import/reports.ts";
-
-const task = (id: string, parents: string[] = []) => ({
-  id,
-  name: id.toUpperCase(),
-  parents,
-  inputFiles: ["in"],
-});
-const ran = (id: string, runtimeInSeconds = 1) => ({ id, runtimeInSeconds, avgCPU: 50 });
-
-function recording(tasks: object[], executed: object[], more: object = {}): string {
-  return JSON.stringify({
-    name: "made up",
-    schemaVersion: "1.5",
-    workflow: {
-      specification: { tasks, files: [{ id: "in", sizeInBytes: 7 }] },
-      execution: { executedAt: "2026-01-01T00:00:00Z", tasks: executed },
-    },
-    ...more,
-  });
-}
+import { ran, recording, task } from "./recordings.ts";
 
 describe("a recording", () => {
   const diamond = recording(
