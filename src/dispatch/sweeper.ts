@@ -4,6 +4,7 @@ import type { MikroORM } from "@mikro-orm/postgresql";
 import type { Logger } from "pino";
 import type { Caller } from "../auth/caller.ts";
 import { forOrganization } from "../db/organization.ts";
+import { limitLockWait, tryLockRun } from "../task-execution/run-statements.ts";
 import type { WritePath } from "../task-execution/write-path.ts";
 import { leaseLimits } from "./lease-limits.ts";
 import { type DuePlace, findDueLeases } from "./lease-statements.ts";
@@ -55,10 +56,15 @@ export class Sweeper {
     }
   }
 
-  /** Looks once at every lease that has run out. */
+  /**
+   * Looks once at every lease that has run out.
+   *
+   * Runs that others have locked come last and only for as long as one period: what is free never waits for them.
+   */
   async sweep(): Promise<void> {
     const { orm } = this.#deps;
-    const { graceMs, sweepPage: most } = leaseLimits;
+    const { graceMs, sweepPage: most, sweepMs } = leaseLimits;
+    const locked = new Map<string, DuePlace[]>();
     let after: DuePlace | undefined;
     do {
       // Of no organization, and in no transaction: the one function that looks at all of them needs neither.
@@ -66,28 +72,52 @@ export class Sweeper {
       const byRun = Map.groupBy(places, ({ flowExecutionId }) => flowExecutionId);
       for (const [runId, due] of byRun) {
         if (this.#closing.signal.aborted) return;
-        await this.#expire(runId, due);
+        if (locked.has(runId) || !(await this.#expire(runId, due, false))) {
+          locked.set(runId, [...(locked.get(runId) ?? []), ...due]);
+        }
       }
       after = places.length === most ? places.at(-1) : undefined;
     } while (after !== undefined);
+    const begin = performance.now();
+    // Each time in another order, so that each has its turn.
+    for (const [runId, due] of [...locked].sort(() => Math.random() - 0.5)) {
+      if (this.#closing.signal.aborted || performance.now() - begin > sweepMs) return;
+      await this.#expire(runId, due.slice(0, most), true);
+    }
   }
 
-  /** A run that cannot be swept now, because it is locked or something is wrong with it, does not stop the others. */
-  async #expire(flowExecutionId: string, due: readonly DuePlace[]): Promise<void> {
+  /**
+   * Ends attempts of one run, unless others have the run locked. One that cannot be swept, because something is
+   * wrong with it, does not stop the others.
+   *
+   * @param mayWait whether to wait for the run a little
+   * @returns false if it was locked
+   */
+  async #expire(flowExecutionId: string, due: readonly DuePlace[], mayWait: boolean): Promise<boolean> {
     const { orm, writePath, log } = this.#deps;
     const { organizationId } = due[0]!;
     const requestId = `sweep-${randomUUID()}`;
+    const author = { caller: serviceOf(organizationId), requestId };
     const changes = due.map(({ taskExecutionId }) => ({ type: "expire" as const, id: taskExecutionId }));
     try {
-      const em = forOrganization(orm, organizationId);
-      const results = await writePath.apply(em, { caller: serviceOf(organizationId), requestId }, changes);
-      const ended = results.filter((result) => "record" in result).length;
+      const results = await writePath.transact(forOrganization(orm, organizationId), author, async (work) => {
+        if (mayWait) {
+          await limitLockWait(work.em, leaseLimits.sweepLockMs);
+        } else if (!(await tryLockRun(work.em, organizationId, flowExecutionId))) {
+          return undefined;
+        }
+        await work.load(changes);
+        return writePath.applyTo(work, changes);
+      });
+      const ended = results?.filter((result) => "record" in result).length ?? 0;
       if (ended > 0) log.info({ organizationId, flowExecutionId, requestId, ended }, "leases ran out");
+      return results !== undefined;
     } catch (error) {
       log.warn(
         { organizationId, flowExecutionId, requestId, err: (error as Error).message },
         "could not end attempts",
       );
+      return true;
     }
   }
 }

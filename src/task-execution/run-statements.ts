@@ -72,6 +72,22 @@ export async function lockRuns(
   return rows.map(toRun);
 }
 
+/** Reports whether nobody else has a run locked, and locks it then. Never waits. */
+export async function tryLockRun(em: EntityManager, organizationId: string, id: string): Promise<boolean> {
+  const { rows } = await sql<object>`
+    select
+    from flow_execution
+    where organization_id = ${organizationId} and id = ${id}::uuid
+    for no key update skip locked
+  `.execute(em.getKysely());
+  return rows.length > 0;
+}
+
+/** Has the statements of a transaction that follow wait no longer than this for a lock. */
+export async function limitLockWait(em: EntityManager, mostMs: number): Promise<void> {
+  await sql`select set_config('lock_timeout', ${String(mostMs)}, true)`.execute(em.getKysely());
+}
+
 /** Locks those runs that take task executions and that nobody else has locked. Never waits. */
 export async function lockFreeRuns(
   em: EntityManager,
