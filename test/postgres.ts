@@ -34,7 +34,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
  * the start failed, or the run was interrupted or killed. It waits for the end of its standard input, which
  * the system closes however we end.
  */
-function removeAfterUs(dir: string, dataDir: string): void {
+export function removeAfterUs(dir: string, dataDir: string): void {
   const program = fileURLToPath(new URL("postgres-remover.ts", import.meta.url));
   const remover = spawn(process.execPath, [program, dir, dataDir], {
     // A session of its own: Ctrl-C on the terminal is not for it.

@@ -11,6 +11,7 @@ import { startServer, stopServer } from "../../src/db/embedded/server.ts";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../../src/db/embedded.ts";
 import { migrate } from "../../src/db/migrations.ts";
 import { defaultDatabaseLimits, openOrm } from "../../src/db/orm.ts";
+import { removeAfterUs } from "../postgres.ts";
 
 /** A migrated database outside of any test run, for scripts. */
 export interface ScriptDatabase extends Omit<EmbeddedPostgres, "stop">, AsyncDisposable {
@@ -29,6 +30,7 @@ export async function startScriptDatabase(): Promise<ScriptDatabase> {
   // Root's PostgreSQL runs under another account, which has to pass through.
   await chmod(dir, 0o711);
   const dataDir = join(dir, "data");
+  removeAfterUs(dir, dataDir);
   const { stop, ...postgres } = await startEmbeddedPostgres({ dataDir });
   await migrate(postgres.ownerUrl, decodeURIComponent(new URL(postgres.serviceUrl).username));
   const orm = await openOrm(postgres.serviceUrl, defaultDatabaseLimits, pino({ level: "silent" }));

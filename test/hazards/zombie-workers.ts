@@ -16,7 +16,7 @@ import { startScriptDatabase } from "./ledger.ts";
 import { check } from "./report.ts";
 
 const tasks = 100;
-const leaseMs = 2000;
+const leaseMs = 5000;
 const patienceMs = 60_000;
 
 const dir = await mkdtemp(join(tmpdir(), "taskledger-zombie-"));
@@ -38,8 +38,8 @@ const run = await submitter.submit(
     tasks: Array.from({ length: tasks }, (_, index) => ({
       name: `task-${index}`,
       dependsOn: [],
-      // Longer than the lease: it lives by its heartbeats.
-      work: { ms: leaseMs * 1.5, fails: 0, items: 0 },
+      // Long enough for the worker to be paused before it is done with any.
+      work: { ms: 3000, fails: 0, items: 0 },
     })),
   },
   leaseMs,
