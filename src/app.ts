@@ -30,6 +30,8 @@ import { flowService } from "./flow/flow-service.ts";
 import { flowExecutionService } from "./flow-execution/flow-execution-service.ts";
 import { organizationService } from "./organization/organization-service.ts";
 import { createPageTokens } from "./page-token/page-token.ts";
+import { createSealedPlaces } from "./page-token/sealed-places.ts";
+import { describeCause } from "./server/error-cause.ts";
 import { createErrorsInterceptor } from "./server/errors-interceptor.ts";
 import { addHealth } from "./server/health.ts";
 import { defaultLimits, type Limits } from "./server/limits.ts";
@@ -40,6 +42,11 @@ import { createRequestLogInterceptor } from "./server/request-log-interceptor.ts
 import { wellFormedInterceptor } from "./server/well-formed.ts";
 import { taskExecutionService } from "./task-execution/task-execution-service.ts";
 import { type Ready, WritePath } from "./task-execution/write-path.ts";
+import { ChangeBell } from "./watch/change-bell.ts";
+import { Feeds } from "./watch/feeds.ts";
+import { PayloadCache } from "./watch/payload-cache.ts";
+import type { WatchLimits } from "./watch/watch-limits.ts";
+import { runWatchMethods, taskWatchMethods } from "./watch/watch-methods.ts";
 
 /** What the application is made of that comes from outside. */
 export interface AppOptions {
@@ -53,11 +60,16 @@ export interface AppOptions {
   readonly databaseLimits?: Pick<DatabaseLimits, "statementTimeoutMs">;
   /** Tells of work; unless given, only those who wait in this process. */
   readonly dispatch?: Dispatch;
+  /** Tells other processes that organizations have changed; unless given, they find out by themselves. */
+  readonly tellOfChanges?: TellOthers;
+  readonly watchLimits?: WatchLimits;
 }
 
 /** The services, and the interceptors that every call goes through, outermost first. */
 export interface App {
   readonly writePath: WritePath;
+  /** What those who watch are told from. */
+  readonly feeds: Feeds;
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: readonly Interceptor[];
 }
@@ -101,11 +113,20 @@ export function createApp(options: AppOptions): App {
   const pageTokens = createPageTokens({ now });
   const { waitingRoom, doorbell, closing } = options.dispatch ?? createDispatch();
   const plans = new FlowPlans();
+  const onError = (err: unknown) => log.warn({ err: describeCause(err) }, "cannot read what has changed");
+  const feeds = new Feeds({ orm, limits: options.watchLimits, statementTimeoutMs, onError });
+  const bell = new ChangeBell(feeds, options.tellOfChanges);
   const onReady = (ready: Ready) => doorbell.ring(ready);
-  const writePath = new WritePath({ now, newId, plans, engine: createEngine(Math.random), onReady });
+  const onChange = (organizationId: string) => bell.ring(organizationId);
+  const random = Math.random;
+  const writePath = new WritePath({ now, newId, plans, engine: createEngine(random), onReady, onChange });
+  const sealed = createSealedPlaces({ now });
+  const payloads = new PayloadCache(feeds.limits.payloadCacheBytes);
+  const watching = { feeds, sealed, payloads, closing, now, random };
   const deps = { orm, now, newId, pageTokens, plans, writePath, waitingRoom, closing };
   return {
     writePath,
+    feeds,
     interceptors: [
       createRequestLogInterceptor(log),
       createErrorsInterceptor(toLedgerError),
@@ -117,10 +138,10 @@ export function createApp(options: AppOptions): App {
       createOrganizationInterceptor(orm, statementTimeoutMs),
     ],
     routes(router) {
-      router.service(TaskExecutionService, taskExecutionService(deps));
+      router.service(TaskExecutionService, { ...taskExecutionService(deps), ...taskWatchMethods(watching) });
       router.service(WorkerService, workerService(deps));
       router.service(FlowService, flowService(deps));
-      router.service(FlowExecutionService, flowExecutionService(deps));
+      router.service(FlowExecutionService, { ...flowExecutionService(deps), ...runWatchMethods(watching) });
       router.service(OrganizationService, organizationService(deps));
       router.service(ApiKeyService, apiKeyService(deps));
       addHealth(router, services, readiness);

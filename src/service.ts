@@ -74,11 +74,25 @@ export async function startService(config: Config, log: Logger): Promise<Service
     closers.push(() => readiness.close());
     const authenticate = createAuthenticate({ orm, now, log, jwt: config.jwt });
     const closing = new AbortController();
-    const intercom = new Intercom(url, (organizationId) => dispatch.waitingRoom.call(organizationId), log);
+    const onCall = {
+      ready: (organizationId: string) => dispatch.waitingRoom.call(organizationId),
+      change: (organizationId: string) => app.feeds.ring(organizationId),
+    };
+    const intercom = new Intercom(url, onCall, log);
     closers.push(() => intercom.close());
-    const dispatch = createDispatch((organizationIds) => intercom.tell(organizationIds), closing.signal);
+    const dispatch = createDispatch((ids) => intercom.tell("ready", ids), closing.signal);
+    const tellOfChanges = (ids: readonly string[]) => intercom.tell("change", ids);
     const { limits, databaseLimits, corsOrigins, tls } = config;
-    const app = createApp({ orm, authenticate, log, readiness, dispatch, limits, databaseLimits });
+    const app = createApp({
+      orm,
+      authenticate,
+      log,
+      readiness,
+      dispatch,
+      tellOfChanges,
+      limits,
+      databaseLimits,
+    });
     const sweeper = new Sweeper({ orm, writePath: app.writePath, log });
     sweeper.start();
     closers.push(() => sweeper.close());

@@ -1,10 +1,23 @@
-import type { Interceptor } from "@connectrpc/connect";
+import { createContextKey, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { LedgerError } from "../errors.ts";
 import { isOpenService } from "../server/open-services.ts";
 import { type Caller, callerKey } from "./caller.ts";
 
 /** Finds out whose a credential is: undefined if nobody's. Throws only if that cannot be found out now. */
 export type Authenticate = (credential: string) => Promise<Caller | undefined>;
+
+/** Looks once more whose the credential of a call is. Set by the authentication interceptor. */
+const recheckKey = createContextKey<() => Promise<void>>(() => Promise.reject(invalid()), {
+  description: "recheck",
+});
+
+/**
+ * Returns the check for calls that last: it throws if their credential is not valid any more, or says something else
+ * than it did.
+ */
+export function recheckOf(ctx: HandlerContext): () => Promise<void> {
+  return ctx.values.get(recheckKey);
+}
 
 /** No header holds as much; what does is not looked at. */
 const maxLength = 16_384;
@@ -17,11 +30,18 @@ const maxLength = 16_384;
 export function createAuthenticationInterceptor(authenticate: Authenticate): Interceptor {
   return (next) => async (req) => {
     if (!isOpenService(req.service)) {
-      const caller = await authenticate(credentialOf(req.header));
+      const credential = credentialOf(req.header);
+      const caller = await authenticate(credential);
       if (caller === undefined) {
         throw invalid();
       }
       req.contextValues.set(callerKey, caller);
+      req.contextValues.set(recheckKey, async () => {
+        const now = await authenticate(credential);
+        if (now?.organizationId !== caller.organizationId || now.role !== caller.role) {
+          throw invalid();
+        }
+      });
     }
     return await next(req);
   };

@@ -30,6 +30,8 @@ export const permissions = {
     adoptLateResult: edit,
     updateTaskTags: edit,
     listTaskExecutionEvents: read,
+    waitTaskExecution: read,
+    watchTaskExecutions: read,
   } satisfies Methods<typeof TaskExecutionService>,
   "taskledger.v1.FlowService": {
     createFlow: edit,
@@ -49,6 +51,8 @@ export const permissions = {
     undeleteFlowExecution: edit,
     reExecuteFlowExecution: edit,
     getFlowExecutionSummary: read,
+    waitFlowExecution: read,
+    watchFlowExecutions: read,
   } satisfies Methods<typeof FlowExecutionService>,
   "taskledger.v1.WorkerService": {
     claimTaskExecutions: work,

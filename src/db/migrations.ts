@@ -85,6 +85,7 @@ const grants: Readonly<Record<string, string>> = {
   task_lease: "insert, delete, update (expire_time, heartbeat_time, progress, cancel_requested)",
   late_result: "insert, update (adopted_id)",
   re_execution: "insert",
+  feed: "insert, update (position)",
 };
 
 async function grant(client: Client, serviceRole: string): Promise<void> {

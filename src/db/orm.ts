@@ -12,6 +12,7 @@ import { Event } from "../task-execution/event.entity.ts";
 import { TaskExecution } from "../task-execution/task-execution.entity.ts";
 import { TaskLease } from "../task-execution/task-lease.entity.ts";
 import { TaskTag } from "../task-execution/task-tag.entity.ts";
+import { Feed } from "../watch/feed.entity.ts";
 import { OrganizationGuard } from "./organization.ts";
 
 /** How the service uses its database. Times in milliseconds. */
@@ -66,6 +67,7 @@ export async function openOrm(url: string, limits: DatabaseLimits, log: Logger):
       Event,
       TaskLease,
       LateResult,
+      Feed,
     ],
     subscribers: [new OrganizationGuard()],
     pool: { min: 0, max: limits.pool },

@@ -1,4 +1,5 @@
 import type { Ready } from "../task-execution/write-path.ts";
+import { gather } from "./gather.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 
 /** How long calls are gathered before they go to the other processes. */
@@ -10,12 +11,11 @@ export type TellOthers = (organizationIds: readonly string[]) => void;
 /** Tells whoever waits for work, in this process and in all others, that there is some. */
 export class Doorbell {
   readonly #room: WaitingRoom;
-  readonly #tellOthers: TellOthers;
-  readonly #named = new Set<string>();
+  readonly #tellOthers: (organizationId: string) => void;
 
   constructor(room: WaitingRoom, tellOthers: TellOthers = () => undefined) {
     this.#room = room;
-    this.#tellOthers = tellOthers;
+    this.#tellOthers = gather(gatherMs, tellOthers);
   }
 
   /** Tells of work, when it can be claimed. */
@@ -27,13 +27,6 @@ export class Doorbell {
       return;
     }
     this.#room.call(ready.organizationId, ready.executors);
-    if (this.#named.size === 0) {
-      setTimeout(() => {
-        const named = [...this.#named];
-        this.#named.clear();
-        this.#tellOthers(named);
-      }, gatherMs).unref();
-    }
-    this.#named.add(ready.organizationId);
+    this.#tellOthers(ready.organizationId);
   }
 }

@@ -2,7 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
 import type { Logger } from "pino";
 
-const channel = "taskledger_ready";
+/** What processes tell each other of an organization: that it has something to claim, or that something has changed. */
+export type Topic = "ready" | "change";
+
+const channelPrefix = "taskledger_";
 
 /** How many organizations one notification names: it holds 8000 bytes. */
 const mostNamed = 200;
@@ -11,32 +14,32 @@ const mostNamed = 200;
 const reconnectMs = 1000;
 
 /**
- * Carries from process to process which organizations have something to claim.
+ * Carries from process to process which organizations have something to claim, or have changed.
  *
- * It has a connection of its own, outside of the transactions that made the work: a notification within them would
+ * It has a connection of its own, outside of the transactions that wrote: a notification within them would
  * make their commits wait for each other. It is a hint and may get lost, as on databases that have no
  * notifications: those who wait also look by themselves.
  */
 export class Intercom {
   readonly #url: string;
-  readonly #onCall: (organizationId: string) => void;
+  readonly #onCall: Readonly<Record<Topic, (organizationId: string) => void>>;
   readonly #log: Logger;
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   #client: Client | undefined;
 
-  constructor(url: string, onCall: (organizationId: string) => void, log: Logger) {
+  constructor(url: string, onCall: Readonly<Record<Topic, (organizationId: string) => void>>, log: Logger) {
     this.#url = url;
     this.#onCall = onCall;
     this.#log = log;
     this.#running = this.#run();
   }
 
-  /** Tells all processes, this one too. Does nothing while there is no connection. */
-  tell(organizationIds: readonly string[]): void {
+  /** Tells all other processes. Does nothing while there is no connection. */
+  tell(topic: Topic, organizationIds: readonly string[]): void {
     for (let start = 0; start < organizationIds.length; start += mostNamed) {
       const payload = organizationIds.slice(start, start + mostNamed).join(",");
-      this.#client?.query("select pg_notify($1, $2)", [channel, payload]).catch(() => {});
+      this.#client?.query("select pg_notify($1, $2)", [channelPrefix + topic, payload]).catch(() => {});
     }
   }
 
@@ -52,7 +55,7 @@ export class Intercom {
       try {
         await this.#listen();
       } catch (error) {
-        this.#log.warn({ err: (error as Error).message }, "cannot hear of work from other processes");
+        this.#log.warn({ err: (error as Error).message }, "cannot hear from other processes");
       }
       await sleep(reconnectMs, undefined, { ref: false, signal }).catch(() => {});
     }
@@ -70,14 +73,18 @@ export class Intercom {
       client.on("error", () => resolve()).on("end", () => resolve());
       this.#closing.signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    client.on("notification", ({ payload }) => {
-      for (const organizationId of payload?.split(",") ?? []) {
-        this.#onCall(organizationId);
+    const self = client as unknown as { readonly processID: number };
+    client.on("notification", ({ channel, payload, processId }) => {
+      const topic = channel.slice(channelPrefix.length) as Topic;
+      // Whoever told has told its own already.
+      for (const organizationId of (processId !== self.processID && payload?.split(",")) || []) {
+        this.#onCall[topic](organizationId);
       }
     });
     try {
       await client.connect();
-      await client.query(`listen ${channel}`);
+      await client.query(`listen ${channelPrefix}ready`);
+      await client.query(`listen ${channelPrefix}change`);
       this.#client = client;
       await lost;
     } finally {

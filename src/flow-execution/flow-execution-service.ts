@@ -36,7 +36,7 @@ export interface FlowExecutionServiceDeps {
 /** Serves the flow executions of the caller's organization. */
 export function flowExecutionService(
   deps: FlowExecutionServiceDeps,
-): ServiceImpl<typeof FlowExecutionService> {
+): Omit<ServiceImpl<typeof FlowExecutionService>, "waitFlowExecution" | "watchFlowExecutions"> {
   const { writePath, plans, pageTokens } = deps;
 
   async function change(ctx: HandlerContext, type: RunStep["type"], request: Omit<RunStep, "type">) {
@@ -90,12 +90,17 @@ export function flowExecutionService(
   };
 }
 
-async function getRun(em: EntityManager, id: string): Promise<FlowExecutionMessage> {
+/** Returns a run with its input. */
+export async function findRun(em: EntityManager, id: string): Promise<FlowExecution> {
   const run = await em.findOne(FlowExecution, { id }, { populate: ["input"] });
   if (run === null) {
     throw notFound("flow execution");
   }
-  return toFlowExecutionMessage(run);
+  return run;
+}
+
+async function getRun(em: EntityManager, id: string): Promise<FlowExecutionMessage> {
+  return toFlowExecutionMessage(await findRun(em, id));
 }
 
 function authorOf(ctx: HandlerContext): Author {

@@ -34,8 +34,18 @@ const pbStatuses: Readonly<Record<Status, PbStatus>> = {
 
 const statuses = Object.keys(pbStatuses) as Status[];
 
+/** Converts a status from the wire. It was validated: unknown numbers do not come here. */
+export function fromPbStatus(pb: PbStatus): Status {
+  return statuses.find((status) => pbStatuses[status] === pb)!;
+}
+
+/** What of a run goes on the wire. */
+export type RunView = Omit<FlowExecution, "input" | "requestId" | "toleratedTasks" | "cancelTime"> & {
+  readonly input?: FlowExecution["input"];
+};
+
 /** Converts a run, with its input if that is loaded. */
-export function toFlowExecutionMessage(run: FlowExecution): FlowExecutionMessage {
+export function toFlowExecutionMessage(run: RunView): FlowExecutionMessage {
   return create(FlowExecutionSchema, {
     id: run.id,
     organizationId: run.organizationId,
@@ -51,6 +61,15 @@ export function toFlowExecutionMessage(run: FlowExecution): FlowExecutionMessage
     updateTime: timestampFromDate(run.updateTime),
     etag: String(run.etag),
     revision: run.revision,
+    progress: {
+      total: run.totalTasks,
+      queued: run.queuedTasks,
+      running: run.runningTasks,
+      completed: run.completedTasks,
+      failed: run.failedTasks,
+      cancelled: run.cancelledTasks,
+      stale: run.staleTasks,
+    },
     ...(run.input && { input: fromPayloadText(run.input) }),
     ...(run.startTime && { startTime: timestampFromDate(run.startTime) }),
     ...(run.endTime && { endTime: timestampFromDate(run.endTime) }),

@@ -1,8 +1,14 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import { FlowExecutionService } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
+import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
 
 /** The unary methods that may wait long for something to happen, and do nothing meanwhile. */
-const waitingMethods: ReadonlySet<DescMethod> = new Set([WorkerService.method.claimTaskExecutions]);
+const waitingMethods: ReadonlySet<DescMethod> = new Set([
+  WorkerService.method.claimTaskExecutions,
+  TaskExecutionService.method.waitTaskExecution,
+  FlowExecutionService.method.waitFlowExecution,
+]);
 
 /** Reports whether a method may wait long. It has more time than others, and is counted with the streams. */
 export function isWaiting(method: DescMethod): boolean {

@@ -1,6 +1,7 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import type { EventType } from "./changes.ts";
+import { shardOf } from "./feed-shard.ts";
 import type { Status } from "./lifecycle.ts";
 
 /** An entry of the event log. `revision` is a decimal number. */
@@ -15,6 +16,8 @@ export interface EventRow {
   /** The record whose change caused this one. */
   readonly causeId: string | null;
   readonly changedFields: string;
+  /** What the status of the run was, in its last event of a transaction that changed it. */
+  flowFromStatus: Status | null;
 }
 
 /** Who makes the changes of a transaction, and when. */
@@ -27,19 +30,51 @@ export interface EventActor {
   readonly time: Date;
 }
 
-/** Appends to the event log. */
+/**
+ * Appends to the event log, and to the feed of the organization.
+ *
+ * The places in the feed are taken and the events stored by one statement, the last one of the transaction: the rows
+ * that count the places stay locked until the commit, in the order of their shards. So places have no gaps and
+ * become visible in their order, and nobody who holds them waits for anything.
+ */
 export async function insertEvents(em: EntityManager, actor: EventActor, events: EventRow[]): Promise<void> {
+  const parameter = JSON.stringify(
+    events.map((event) => ({ ...event, shard: shardOf(event.flowExecutionId) })),
+  );
   await sql`
+    with
+      incoming as materialized (
+        select *, row_number() over (partition by shard order by "flowExecutionId", revision) as turn
+        from json_to_recordset(${parameter}::json) as e(
+          "flowExecutionId" uuid, revision bigint, "taskExecutionId" uuid, type text, "fromStatus" text,
+          "toStatus" text, reason text, "causeId" uuid, "changedFields" text, "flowFromStatus" text,
+          shard smallint
+        )
+      ),
+      counted as (
+        select shard, count(*) as events
+        from incoming
+        group by shard
+      ),
+      taken as (
+        insert into feed as f (organization_id, shard, position)
+        select ${actor.organizationId}::uuid, shard, events
+        from counted
+        order by shard
+        on conflict on constraint feed_pkey do update set position = f.position + excluded.position
+        returning f.shard, f.position
+      )
     insert into event (
       organization_id, flow_execution_id, revision, task_execution_id, type, from_status, to_status, actor_subject,
-      actor_kind, actor_key_name, reason, request_id, cause_id, changed_fields, create_time
+      actor_kind, actor_key_name, reason, request_id, cause_id, changed_fields, create_time, feed_shard, feed_position,
+      flow_from_status
     )
     select ${actor.organizationId}::uuid, e."flowExecutionId", e.revision, e."taskExecutionId", e.type, e."fromStatus",
       e."toStatus", ${actor.subject}, ${actor.kind}, ${actor.keyName}, e.reason, ${actor.requestId}, e."causeId",
-      e."changedFields", ${actor.time.toISOString()}::timestamptz
-    from json_to_recordset(${JSON.stringify(events)}::json) as e(
-      "flowExecutionId" uuid, revision bigint, "taskExecutionId" uuid, type text, "fromStatus" text, "toStatus" text,
-      reason text, "causeId" uuid, "changedFields" text
-    )
+      e."changedFields", ${actor.time.toISOString()}::timestamptz, e.shard, t.position - c.events + e.turn,
+      e."flowFromStatus"
+    from incoming as e
+    join counted as c on c.shard = e.shard
+    join taken as t on t.shard = e.shard
   `.execute(em.getKysely());
 }

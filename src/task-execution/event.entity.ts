@@ -22,6 +22,9 @@ const schema = defineEntity({
     changedFields: p.text(),
     causeId: p.uuid().nullable(),
     createTime: p.datetime(3),
+    feedShard: p.smallint(),
+    feedPosition: p.bigint("number"),
+    flowFromStatus: p.text().$type<Status>().nullable(),
   },
   filters: { organization: organizationFilter },
   rowLevelSecurity: "force",
@@ -30,7 +33,8 @@ const schema = defineEntity({
 /**
  * One change of a run, or of one of its tasks if `taskExecutionId` is set: an entry of the audit trail.
  *
- * `changedFields` is the JSON of a list of field names.
+ * `changedFields` is the JSON of a list of field names. `feedShard` and `feedPosition` are its place among all events
+ * of the organization. `flowFromStatus` is the status that the run had before, if it changed.
  */
 export class Event extends schema.class {}
 schema.setClass(Event);

@@ -27,6 +27,11 @@ const pbTypes: Readonly<Record<EventType, PbType>> = {
   re_execute: PbType.UNSPECIFIED,
 };
 
+/** Converts what happened for the wire. */
+export function toPbType(type: EventType): PbType {
+  return pbTypes[type];
+}
+
 /** Converts an entry of the event log for the wire. */
 export function toEventMessage(event: Event): TaskExecutionEvent {
   return create(TaskExecutionEventSchema, {

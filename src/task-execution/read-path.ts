@@ -87,8 +87,8 @@ export function listRecords(
   });
 }
 
-/** Returns the conditions of a list, without the paging. */
-function conditions(
+/** Returns the conditions on a record `t` of a list, from after an id. */
+export function conditions(
   organizationId: string,
   filter: RecordFilter,
   after: string | undefined,

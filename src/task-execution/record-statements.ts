@@ -11,8 +11,8 @@ export interface Lookup {
   readonly lengths: Record<PayloadField, number[]>;
 }
 
-/** The columns of a record, with its payloads as given: see {@link TaskRecord} for which are not loaded. */
-function recordColumns(payloads: RawBuilder<unknown>): RawBuilder<unknown> {
+/** The columns of a record `t`, with its payloads as given: see {@link TaskRecord} for which are not loaded. */
+export function recordColumns(payloads: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`
     t.id, t.organization_id, t.flow_execution_id, t.flow_id, t.task_name, t.task_execution_idx, t.status,
     t.status_before_delete, t.edited, t.etag, t.modified_by, t.create_time, t.update_time, t.start_time, t.end_time,
@@ -85,8 +85,9 @@ export async function findWithInput(
   return rows.map(toRecord);
 }
 
+/** Converts a row with the {@link recordColumns}. */
 // biome-ignore lint/suspicious/noExplicitAny: a row as the driver gives it
-function toRecord(row: any): TaskRecord {
+export function toRecord(row: any): TaskRecord {
   return {
     id: row.id,
     organizationId: row.organization_id,

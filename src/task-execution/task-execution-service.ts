@@ -45,7 +45,7 @@ const defaultPageSize = 50;
 export function taskExecutionService(deps: {
   readonly writePath: WritePath;
   readonly pageTokens: PageTokens;
-}): ServiceImpl<typeof TaskExecutionService> {
+}): Omit<ServiceImpl<typeof TaskExecutionService>, "waitTaskExecution" | "watchTaskExecutions"> {
   const { writePath, pageTokens } = deps;
 
   function apply(ctx: HandlerContext, changes: readonly Change[], options?: ApplyOptions) {

@@ -13,6 +13,7 @@ import {
 import type { Decision } from "./decide.ts";
 import { type EventRow, insertEvents } from "./event-statements.ts";
 import { changeLeases, type Lease } from "./lease-statements.ts";
+import type { Status } from "./lifecycle.ts";
 import { lookupsOf } from "./lookups.ts";
 import { findByIds, findByKeys, insertRecords, updateRecords } from "./record-statements.ts";
 import { findRunIds, lockRuns, type RunRecord, updateRuns } from "./run-statements.ts";
@@ -58,6 +59,7 @@ export class Workspace {
   readonly newId: () => string;
   readonly #plans: FlowPlans;
   readonly #runs = new Map<string, RunRecord>();
+  readonly #statuses = new Map<string, Status>();
   readonly #touched = new Set<string>();
   readonly #started = new Map<string, Date>();
   readonly #byId = new Map<string, TaskRecord>();
@@ -89,6 +91,11 @@ export class Workspace {
   /** The runs that are locked. */
   get runs(): Iterable<RunRecord> {
     return this.#runs.values();
+  }
+
+  /** Whether there is something in the event log that was not there before. */
+  get hasChanged(): boolean {
+    return this.#events.length > 0;
   }
 
   /** The executors that have something new to claim, by how many milliseconds it takes until they can. */
@@ -124,7 +131,9 @@ export class Workspace {
   /** Adds runs that were locked elsewhere. */
   take(runs: readonly RunRecord[]): void {
     for (const run of runs) {
-      if (!this.#runs.has(run.id)) this.#runs.set(run.id, run);
+      if (this.#runs.has(run.id)) continue;
+      this.#runs.set(run.id, run);
+      this.#statuses.set(run.id, run.status);
     }
   }
 
@@ -296,8 +305,11 @@ export class Workspace {
     }
     const { organizationId, now, em } = this;
     const runs = [...this.#touched].map((id) => this.#runs.get(id)!);
+    const last = new Map(this.#events.map((event) => [event.flowExecutionId, event]));
     for (const run of runs) {
       await this.#settle(run);
+      const before = this.#statuses.get(run.id)!;
+      if (before !== run.status && last.has(run.id)) last.get(run.id)!.flowFromStatus = before;
     }
     await updateRuns(em, organizationId, runs, now);
     const { subject, kind, keyName } = this.author.caller;
@@ -424,6 +436,7 @@ export class Workspace {
       reason,
       causeId,
       changedFields: JSON.stringify(fields),
+      flowFromStatus: null,
     });
   }
 }

@@ -24,6 +24,8 @@ export interface WritePathDeps {
   readonly plans: FlowPlans;
   /** Is told after the commit what there is to claim now or later. */
   readonly onReady: (ready: Ready) => void;
+  /** Is told after the commit that something of an organization has changed. */
+  readonly onChange: (organizationId: string) => void;
 }
 
 /** How changes are applied. */
@@ -113,19 +115,21 @@ export class WritePath {
     run: (work: Workspace) => Promise<T>,
     isTrial = false,
   ): Promise<T> {
-    const { now, newId, plans, engine, onReady } = this.#deps;
+    const { now, newId, plans, engine, onReady, onChange } = this.#deps;
+    const { organizationId } = author.caller;
     try {
-      const { answer, readied } = await inTransaction(em, async (tx) => {
+      const { answer, readied, hasChanged } = await inTransaction(em, async (tx) => {
         const work = new Workspace(tx, { author, now: now(), newId, plans });
         const result = await run(work);
         await engine.advance(work);
         await work.finish();
         if (isTrial) throw new Tried(result);
-        return { answer: result, readied: work.readied };
+        return { answer: result, readied: work.readied, hasChanged: work.hasChanged };
       });
       for (const [delayMs, executors] of readied) {
-        onReady({ organizationId: author.caller.organizationId, executors, delayMs });
+        onReady({ organizationId, executors, delayMs });
       }
+      if (hasChanged) onChange(organizationId);
       return answer;
     } catch (error) {
       if (error instanceof Tried) {

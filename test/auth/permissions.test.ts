@@ -48,5 +48,5 @@ describe("permissions", () => {
 });
 
 function isRead(name: string): boolean {
-  return /^(get|list|validate)/.test(name) && name !== "listApiKeys";
+  return /^(get|list|validate|wait|watch)/.test(name) && name !== "listApiKeys";
 }

@@ -23,6 +23,7 @@ describe("the write path", () => {
     engine: createEngine(Math.random),
     plans: new FlowPlans(),
     onReady: () => undefined,
+    onChange: () => undefined,
   });
   beforeAll(async () => {
     database = await openDatabase();

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file taskledger/v1/flow_execution.proto.
  */
 export const file_taskledger_v1_flow_execution: GenFile = /*@__PURE__*/
-  fileDesc("CiJ0YXNrbGVkZ2VyL3YxL2Zsb3dfZXhlY3V0aW9uLnByb3RvEg10YXNrbGVkZ2VyLnYxIqcHCg1GbG93RXhlY3V0aW9uEgoKAmlkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRIPCgdmbG93X2lkGAMgASgJEhQKDGZsb3dfdmVyc2lvbhgEIAEoBRISCgpydW5fbnVtYmVyGAUgASgFEjMKBnN0YXR1cxgGIAEoDjIjLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbi5TdGF0dXMSNwoIZGlzcGF0Y2gYByABKA4yJS50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24uRGlzcGF0Y2gSJQoFaW5wdXQYCCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSOAoGbGFiZWxzGAkgAygLMigudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uLkxhYmVsc0VudHJ5EhMKC21vZGlmaWVkX2J5GAogASgJEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYDyABKAkSEAoIcmV2aXNpb24YECABKAMSLwoLZGVsZXRlX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHByaW9yaXR5GBIgASgFGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEirAEKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABIRCg1TVEFUVVNfUVVFVUVEEAESEgoOU1RBVFVTX1JVTk5JTkcQAhIUChBTVEFUVVNfQ09NUExFVEVEEAMSEQoNU1RBVFVTX0ZBSUxFRBAEEhQKEFNUQVRVU19DQU5DRUxMRUQQBRIQCgxTVEFUVVNfU1RBTEUQBhISCg5TVEFUVVNfREVMRVRFRBAHIlEKCERpc3BhdGNoEhgKFERJU1BBVENIX1VOU1BFQ0lGSUVEEAASFQoRRElTUEFUQ0hfRVhURVJOQUwQARIUChBESVNQQVRDSF9NQU5BR0VEEAJiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiJ0YXNrbGVkZ2VyL3YxL2Zsb3dfZXhlY3V0aW9uLnByb3RvEg10YXNrbGVkZ2VyLnYxIt8HCg1GbG93RXhlY3V0aW9uEgoKAmlkGAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCRIPCgdmbG93X2lkGAMgASgJEhQKDGZsb3dfdmVyc2lvbhgEIAEoBRISCgpydW5fbnVtYmVyGAUgASgFEjMKBnN0YXR1cxgGIAEoDjIjLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbi5TdGF0dXMSNwoIZGlzcGF0Y2gYByABKA4yJS50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24uRGlzcGF0Y2gSJQoFaW5wdXQYCCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSOAoGbGFiZWxzGAkgAygLMigudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uLkxhYmVsc0VudHJ5EhMKC21vZGlmaWVkX2J5GAogASgJEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYDyABKAkSEAoIcmV2aXNpb24YECABKAMSLwoLZGVsZXRlX3RpbWUYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHByaW9yaXR5GBIgASgFEjYKCHByb2dyZXNzGBMgASgLMiQudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uUHJvZ3Jlc3MaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKsAQoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEhEKDVNUQVRVU19RVUVVRUQQARISCg5TVEFUVVNfUlVOTklORxACEhQKEFNUQVRVU19DT01QTEVURUQQAxIRCg1TVEFUVVNfRkFJTEVEEAQSFAoQU1RBVFVTX0NBTkNFTExFRBAFEhAKDFNUQVRVU19TVEFMRRAGEhIKDlNUQVRVU19ERUxFVEVEEAciUQoIRGlzcGF0Y2gSGAoURElTUEFUQ0hfVU5TUEVDSUZJRUQQABIVChFESVNQQVRDSF9FWFRFUk5BTBABEhQKEERJU1BBVENIX01BTkFHRUQQAiKMAQoVRmxvd0V4ZWN1dGlvblByb2dyZXNzEg0KBXRvdGFsGAEgASgFEg4KBnF1ZXVlZBgCIAEoBRIPCgdydW5uaW5nGAMgASgFEhEKCWNvbXBsZXRlZBgEIAEoBRIOCgZmYWlsZWQYBSABKAUSEQoJY2FuY2VsbGVkGAYgASgFEg0KBXN0YWxlGAcgASgFYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * One run of one version of a flow.
@@ -145,6 +145,13 @@ export type FlowExecution = Message<"taskledger.v1.FlowExecution"> & {
    * @generated from field: int32 priority = 18;
    */
   priority: number;
+
+  /**
+   * How far its tasks are.
+   *
+   * @generated from field: taskledger.v1.FlowExecutionProgress progress = 19;
+   */
+  progress?: FlowExecutionProgress | undefined;
 };
 
 /**
@@ -275,4 +282,67 @@ export type FlowExecution_Dispatch = (typeof FlowExecution_Dispatch)[keyof typeo
  */
 export const FlowExecution_DispatchSchema: GenEnum<FlowExecution_Dispatch> = /*@__PURE__*/
   enumDesc(file_taskledger_v1_flow_execution, 0, 1);
+
+/**
+ * How many tasks of a run are in each status: of each task the newest record that is not deleted counts.
+ *
+ * @generated from message taskledger.v1.FlowExecutionProgress
+ */
+export type FlowExecutionProgress = Message<"taskledger.v1.FlowExecutionProgress"> & {
+  /**
+   * The tasks of the flow version.
+   *
+   * @generated from field: int32 total = 1;
+   */
+  total: number;
+
+  /**
+   * Those that wait to be started.
+   *
+   * @generated from field: int32 queued = 2;
+   */
+  queued: number;
+
+  /**
+   * Those that were started and have not ended.
+   *
+   * @generated from field: int32 running = 3;
+   */
+  running: number;
+
+  /**
+   * Those that completed.
+   *
+   * @generated from field: int32 completed = 4;
+   */
+  completed: number;
+
+  /**
+   * Those that failed.
+   *
+   * @generated from field: int32 failed = 5;
+   */
+  failed: number;
+
+  /**
+   * Those that were cancelled.
+   *
+   * @generated from field: int32 cancelled = 6;
+   */
+  cancelled: number;
+
+  /**
+   * Those that are out of date.
+   *
+   * @generated from field: int32 stale = 7;
+   */
+  stale: number;
+};
+
+/**
+ * Describes the message taskledger.v1.FlowExecutionProgress.
+ * Use `create(FlowExecutionProgressSchema)` to create a new message.
+ */
+export const FlowExecutionProgressSchema: GenMessage<FlowExecutionProgress> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution, 1);
 

@@ -5,19 +5,21 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Value } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
+import type { Duration, Value } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
 import type { FlowExecution, FlowExecution_Dispatch, FlowExecution_Status } from "./flow_execution_pb.ts";
 import { file_taskledger_v1_flow_execution } from "./flow_execution_pb.ts";
 import type { Outcome } from "./outcome_pb.ts";
 import { file_taskledger_v1_outcome } from "./outcome_pb.ts";
+import type { WatchKeepalive, WatchRemoval, WatchResync, WatchSynced } from "./watch_pb.ts";
+import { file_taskledger_v1_watch } from "./watch_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file taskledger/v1/flow_execution_service.proto.
  */
 export const file_taskledger_v1_flow_execution_service: GenFile = /*@__PURE__*/
-  fileDesc("Cip0YXNrbGVkZ2VyL3YxL2Zsb3dfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SDXRhc2tsZWRnZXIudjEilwMKGkNyZWF0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0EhkKB2Zsb3dfaWQYASABKAlCCLpIBXIDsAEBEh0KDGZsb3dfdmVyc2lvbhgCIAEoBUIHukgEGgIoABIlCgVpbnB1dBgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRJeCgZsYWJlbHMYBCADKAsyNS50YXNrbGVkZ2VyLnYxLkNyZWF0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0LkxhYmVsc0VudHJ5Qhe6SBSaAREQQCIGcgQQARhAKgVyAxiAAhIeCgpyZXF1ZXN0X2lkGAUgASgJQgq6SAdyBRABGIABEkMKCGRpc3BhdGNoGAYgASgOMiUudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uLkRpc3BhdGNoQgq6SAeCAQQQASAAEiQKCHByaW9yaXR5GAcgASgFQhK6SA8aDRhkKJz//////////wEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ8ChtDcmVhdGVGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24SJwoHb3V0Y29tZRgCIAEoDjIWLnRhc2tsZWRnZXIudjEuT3V0Y29tZSIvChdHZXRGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQEiUAoYR2V0Rmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uItgBChlMaXN0Rmxvd0V4ZWN1dGlvbnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBIcCgdmbG93X2lkGAMgASgJQgu6SAjYAQFyA7ABARJKCghzdGF0dXNlcxgEIAMoDjIjLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbi5TdGF0dXNCE7pIEJIBDRAHGAEiB4IBBBABIAASFAoMc2hvd19kZWxldGVkGAUgASgIImwKGkxpc3RGbG93RXhlY3V0aW9uc1Jlc3BvbnNlEjUKD2Zsb3dfZXhlY3V0aW9ucxgBIAMoCzIcLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiYwoaQ2FuY2VsRmxvd0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxiACCJTChtDYW5jZWxGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24iYwoaRGVsZXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxiACCJTChtEZWxldGVGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24iZQocVW5kZWxldGVGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlUKHVVuZGVsZXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uIrYECh1SZUV4ZWN1dGVGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESTQoFc2NvcGUYAiABKA4yMi50YXNrbGVkZ2VyLnYxLlJlRXhlY3V0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0LlNjb3BlQgq6SAeCAQQQASAAEhsKCXRhc2tfbmFtZRgDIAEoCUIIukgFcgMYyAESHQoMZmxvd192ZXJzaW9uGAQgASgFQge6SAQaAigAEhUKDXZhbGlkYXRlX29ubHkYBSABKAgSFQoEZXRhZxgGIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YByABKAlCCLpIBXIDGIAIEh4KCnJlcXVlc3RfaWQYCCABKAlCCrpIB3IFEAEYgAEiZQoFU2NvcGUSFQoRU0NPUEVfVU5TUEVDSUZJRUQQABINCglTQ09QRV9BTEwQARIPCgtTQ09QRV9TVEFMRRACEhAKDFNDT1BFX0ZBSUxFRBADEhMKD1NDT1BFX0ZST01fVEFTSxAEOqQBukigARqdAQoedGFza19uYW1lX3dpdGhfc2NvcGVfZnJvbV90YXNrEk50YXNrX25hbWUgaXMgcmVxdWlyZWQgd2l0aCBTQ09QRV9GUk9NX1RBU0ssIGFuZCBub3QgYWxsb3dlZCB3aXRoIGFub3RoZXIgc2NvcGUaKyh0aGlzLnNjb3BlID09IDQpID09ICh0aGlzLnRhc2tfbmFtZSAhPSAnJykiagoeUmVFeGVjdXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uEhIKCnRhc2tfbmFtZXMYAiADKAkiNgoeR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnlSZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABASKsAQofR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnlSZXNwb25zZRI0Cg5mbG93X2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbhIpCgV0YXNrcxgCIAMoCzIaLnRhc2tsZWRnZXIudjEuVGFza1N1bW1hcnkSKAoFdG90YWwYAyABKAsyGS50YXNrbGVkZ2VyLnYxLlRhc2tDb3VudHMiSwoLVGFza1N1bW1hcnkSEQoJdGFza19uYW1lGAEgASgJEikKBmNvdW50cxgCIAEoCzIZLnRhc2tsZWRnZXIudjEuVGFza0NvdW50cyKDAQoKVGFza0NvdW50cxIOCgZxdWV1ZWQYASABKAUSDwoHcnVubmluZxgCIAEoBRIRCgljb21wbGV0ZWQYAyABKAUSDgoGZmFpbGVkGAQgASgFEhEKCWNhbmNlbGxlZBgFIAEoBRINCgVzdGFsZRgGIAEoBRIPCgdkZWxldGVkGAcgASgFMr0HChRGbG93RXhlY3V0aW9uU2VydmljZRJxChNDcmVhdGVGbG93RXhlY3V0aW9uEikudGFza2xlZGdlci52MS5DcmVhdGVGbG93RXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuQ3JlYXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISaAoQR2V0Rmxvd0V4ZWN1dGlvbhImLnRhc2tsZWRnZXIudjEuR2V0Rmxvd0V4ZWN1dGlvblJlcXVlc3QaJy50YXNrbGVkZ2VyLnYxLkdldEZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAIBEm4KEkxpc3RGbG93RXhlY3V0aW9ucxIoLnRhc2tsZWRnZXIudjEuTGlzdEZsb3dFeGVjdXRpb25zUmVxdWVzdBopLnRhc2tsZWRnZXIudjEuTGlzdEZsb3dFeGVjdXRpb25zUmVzcG9uc2UiA5ACARJxChNDYW5jZWxGbG93RXhlY3V0aW9uEikudGFza2xlZGdlci52MS5DYW5jZWxGbG93RXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuQ2FuY2VsRmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgIScQoTRGVsZXRlRmxvd0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuRGVsZXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkRlbGV0ZUZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAICEncKFVVuZGVsZXRlRmxvd0V4ZWN1dGlvbhIrLnRhc2tsZWRnZXIudjEuVW5kZWxldGVGbG93RXhlY3V0aW9uUmVxdWVzdBosLnRhc2tsZWRnZXIudjEuVW5kZWxldGVGbG93RXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJ6ChZSZUV4ZWN1dGVGbG93RXhlY3V0aW9uEiwudGFza2xlZGdlci52MS5SZUV4ZWN1dGVGbG93RXhlY3V0aW9uUmVxdWVzdBotLnRhc2tsZWRnZXIudjEuUmVFeGVjdXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISfQoXR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnkSLS50YXNrbGVkZ2VyLnYxLkdldEZsb3dFeGVjdXRpb25TdW1tYXJ5UmVxdWVzdBouLnRhc2tsZWRnZXIudjEuR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnlSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_taskledger_v1_flow_execution, file_taskledger_v1_outcome]);
+  fileDesc("Cip0YXNrbGVkZ2VyL3YxL2Zsb3dfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SDXRhc2tsZWRnZXIudjEilwMKGkNyZWF0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0EhkKB2Zsb3dfaWQYASABKAlCCLpIBXIDsAEBEh0KDGZsb3dfdmVyc2lvbhgCIAEoBUIHukgEGgIoABIlCgVpbnB1dBgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRJeCgZsYWJlbHMYBCADKAsyNS50YXNrbGVkZ2VyLnYxLkNyZWF0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0LkxhYmVsc0VudHJ5Qhe6SBSaAREQQCIGcgQQARhAKgVyAxiAAhIeCgpyZXF1ZXN0X2lkGAUgASgJQgq6SAdyBRABGIABEkMKCGRpc3BhdGNoGAYgASgOMiUudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uLkRpc3BhdGNoQgq6SAeCAQQQASAAEiQKCHByaW9yaXR5GAcgASgFQhK6SA8aDRhkKJz//////////wEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ8ChtDcmVhdGVGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24SJwoHb3V0Y29tZRgCIAEoDjIWLnRhc2tsZWRnZXIudjEuT3V0Y29tZSIvChdHZXRGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQEiUAoYR2V0Rmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uItgBChlMaXN0Rmxvd0V4ZWN1dGlvbnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBIcCgdmbG93X2lkGAMgASgJQgu6SAjYAQFyA7ABARJKCghzdGF0dXNlcxgEIAMoDjIjLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbi5TdGF0dXNCE7pIEJIBDRAHGAEiB4IBBBABIAASFAoMc2hvd19kZWxldGVkGAUgASgIImwKGkxpc3RGbG93RXhlY3V0aW9uc1Jlc3BvbnNlEjUKD2Zsb3dfZXhlY3V0aW9ucxgBIAMoCzIcLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiYwoaQ2FuY2VsRmxvd0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxiACCJTChtDYW5jZWxGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24iYwoaRGVsZXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxiACCJTChtEZWxldGVGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24iZQocVW5kZWxldGVGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlUKHVVuZGVsZXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uIrYECh1SZUV4ZWN1dGVGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESTQoFc2NvcGUYAiABKA4yMi50YXNrbGVkZ2VyLnYxLlJlRXhlY3V0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0LlNjb3BlQgq6SAeCAQQQASAAEhsKCXRhc2tfbmFtZRgDIAEoCUIIukgFcgMYyAESHQoMZmxvd192ZXJzaW9uGAQgASgFQge6SAQaAigAEhUKDXZhbGlkYXRlX29ubHkYBSABKAgSFQoEZXRhZxgGIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YByABKAlCCLpIBXIDGIAIEh4KCnJlcXVlc3RfaWQYCCABKAlCCrpIB3IFEAEYgAEiZQoFU2NvcGUSFQoRU0NPUEVfVU5TUEVDSUZJRUQQABINCglTQ09QRV9BTEwQARIPCgtTQ09QRV9TVEFMRRACEhAKDFNDT1BFX0ZBSUxFRBADEhMKD1NDT1BFX0ZST01fVEFTSxAEOqQBukigARqdAQoedGFza19uYW1lX3dpdGhfc2NvcGVfZnJvbV90YXNrEk50YXNrX25hbWUgaXMgcmVxdWlyZWQgd2l0aCBTQ09QRV9GUk9NX1RBU0ssIGFuZCBub3QgYWxsb3dlZCB3aXRoIGFub3RoZXIgc2NvcGUaKyh0aGlzLnNjb3BlID09IDQpID09ICh0aGlzLnRhc2tfbmFtZSAhPSAnJykiagoeUmVFeGVjdXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uEhIKCnRhc2tfbmFtZXMYAiADKAkiNgoeR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnlSZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABASKsAQofR2V0Rmxvd0V4ZWN1dGlvblN1bW1hcnlSZXNwb25zZRI0Cg5mbG93X2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbhIpCgV0YXNrcxgCIAMoCzIaLnRhc2tsZWRnZXIudjEuVGFza1N1bW1hcnkSKAoFdG90YWwYAyABKAsyGS50YXNrbGVkZ2VyLnYxLlRhc2tDb3VudHMiSwoLVGFza1N1bW1hcnkSEQoJdGFza19uYW1lGAEgASgJEikKBmNvdW50cxgCIAEoCzIZLnRhc2tsZWRnZXIudjEuVGFza0NvdW50cyKDAQoKVGFza0NvdW50cxIOCgZxdWV1ZWQYASABKAUSDwoHcnVubmluZxgCIAEoBRIRCgljb21wbGV0ZWQYAyABKAUSDgoGZmFpbGVkGAQgASgFEhEKCWNhbmNlbGxlZBgFIAEoBRINCgVzdGFsZRgGIAEoBRIPCgdkZWxldGVkGAcgASgFImcKGFdhaXRGbG93RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESNQoEd2FpdBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMukgJqgEGIgIIPDIAImAKGVdhaXRGbG93RXhlY3V0aW9uUmVzcG9uc2USNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb24SDQoFZW5kZWQYAiABKAgi1wEKGldhdGNoRmxvd0V4ZWN1dGlvbnNSZXF1ZXN0EhcKAmlkGAEgASgJQgu6SAjYAQFyA7ABARIcCgdmbG93X2lkGAIgASgJQgu6SAjYAQFyA7ABARJMCghzdGF0dXNlcxgDIAMoDjIjLnRhc2tsZWRnZXIudjEuRmxvd0V4ZWN1dGlvbi5TdGF0dXNCFbpIEpIBDxAGGAEiCYIBBhABIAAgBxIeCgxyZXN1bWVfdG9rZW4YBCABKAlCCLpIBXIDGIAIEhQKDGNoYW5nZXNfb25seRgFIAEoCCLrBAobV2F0Y2hGbG93RXhlY3V0aW9uc1Jlc3BvbnNlEhQKDHJlc3VtZV90b2tlbhgBIAEoCRJHCghzbmFwc2hvdBgCIAEoCzIzLnRhc2tsZWRnZXIudjEuV2F0Y2hGbG93RXhlY3V0aW9uc1Jlc3BvbnNlLlNuYXBzaG90SAASLAoGc3luY2VkGAMgASgLMhoudGFza2xlZGdlci52MS5XYXRjaFN5bmNlZEgAEkUKB2NoYW5nZXMYBCABKAsyMi50YXNrbGVkZ2VyLnYxLldhdGNoRmxvd0V4ZWN1dGlvbnNSZXNwb25zZS5DaGFuZ2VzSAASMgoJa2VlcGFsaXZlGAUgASgLMh0udGFza2xlZGdlci52MS5XYXRjaEtlZXBhbGl2ZUgAEiwKBnJlc3luYxgGIAEoCzIaLnRhc2tsZWRnZXIudjEuV2F0Y2hSZXN5bmNIABI9CgNlbmQYByABKAsyLi50YXNrbGVkZ2VyLnYxLldhdGNoRmxvd0V4ZWN1dGlvbnNSZXNwb25zZS5FbmRIABpHCghTbmFwc2hvdBI7Cg9mbG93X2V4ZWN1dGlvbnMYASADKAsyIi50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb25DaGFuZ2UaRgoHQ2hhbmdlcxI7Cg9mbG93X2V4ZWN1dGlvbnMYASADKAsyIi50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb25DaGFuZ2UaOwoDRW5kEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uQgkKB2NvbnRlbnQi7AEKE0Zsb3dFeGVjdXRpb25DaGFuZ2USNgoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb25IABI9CgdyZW1vdmVkGAIgASgLMioudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uQ2hhbmdlLlJlbW92ZWRIABIQCghyZXZpc2lvbhgDIAEoAxpCCgdSZW1vdmVkEgoKAmlkGAEgASgJEisKBnJlYXNvbhgCIAEoDjIbLnRhc2tsZWRnZXIudjEuV2F0Y2hSZW1vdmFsQggKBmNoYW5nZTKfCQoURmxvd0V4ZWN1dGlvblNlcnZpY2UScQoTQ3JlYXRlRmxvd0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuQ3JlYXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkNyZWF0ZUZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAICEmgKEEdldEZsb3dFeGVjdXRpb24SJi50YXNrbGVkZ2VyLnYxLkdldEZsb3dFeGVjdXRpb25SZXF1ZXN0GicudGFza2xlZGdlci52MS5HZXRGbG93RXhlY3V0aW9uUmVzcG9uc2UiA5ACARJuChJMaXN0Rmxvd0V4ZWN1dGlvbnMSKC50YXNrbGVkZ2VyLnYxLkxpc3RGbG93RXhlY3V0aW9uc1JlcXVlc3QaKS50YXNrbGVkZ2VyLnYxLkxpc3RGbG93RXhlY3V0aW9uc1Jlc3BvbnNlIgOQAgEScQoTQ2FuY2VsRmxvd0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuQ2FuY2VsRmxvd0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkNhbmNlbEZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAICEnEKE0RlbGV0ZUZsb3dFeGVjdXRpb24SKS50YXNrbGVkZ2VyLnYxLkRlbGV0ZUZsb3dFeGVjdXRpb25SZXF1ZXN0GioudGFza2xlZGdlci52MS5EZWxldGVGbG93RXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJ3ChVVbmRlbGV0ZUZsb3dFeGVjdXRpb24SKy50YXNrbGVkZ2VyLnYxLlVuZGVsZXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QaLC50YXNrbGVkZ2VyLnYxLlVuZGVsZXRlRmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISegoWUmVFeGVjdXRlRmxvd0V4ZWN1dGlvbhIsLnRhc2tsZWRnZXIudjEuUmVFeGVjdXRlRmxvd0V4ZWN1dGlvblJlcXVlc3QaLS50YXNrbGVkZ2VyLnYxLlJlRXhlY3V0ZUZsb3dFeGVjdXRpb25SZXNwb25zZSIDkAICEn0KF0dldEZsb3dFeGVjdXRpb25TdW1tYXJ5Ei0udGFza2xlZGdlci52MS5HZXRGbG93RXhlY3V0aW9uU3VtbWFyeVJlcXVlc3QaLi50YXNrbGVkZ2VyLnYxLkdldEZsb3dFeGVjdXRpb25TdW1tYXJ5UmVzcG9uc2UiA5ACARJrChFXYWl0Rmxvd0V4ZWN1dGlvbhInLnRhc2tsZWRnZXIudjEuV2FpdEZsb3dFeGVjdXRpb25SZXF1ZXN0GigudGFza2xlZGdlci52MS5XYWl0Rmxvd0V4ZWN1dGlvblJlc3BvbnNlIgOQAgEScwoTV2F0Y2hGbG93RXhlY3V0aW9ucxIpLnRhc2tsZWRnZXIudjEuV2F0Y2hGbG93RXhlY3V0aW9uc1JlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLldhdGNoRmxvd0V4ZWN1dGlvbnNSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_struct, file_taskledger_v1_flow_execution, file_taskledger_v1_outcome, file_taskledger_v1_watch]);
 
 /**
  * A request to create a run.
@@ -698,6 +700,322 @@ export const TaskCountsSchema: GenMessage<TaskCounts> = /*@__PURE__*/
   messageDesc(file_taskledger_v1_flow_execution_service, 17);
 
 /**
+ * A request to wait for the end of a run.
+ *
+ * @generated from message taskledger.v1.WaitFlowExecutionRequest
+ */
+export type WaitFlowExecutionRequest = Message<"taskledger.v1.WaitFlowExecutionRequest"> & {
+  /**
+   * The id of the run, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * How long to wait, up to a minute. If unset: a minute.
+   *
+   * @generated from field: google.protobuf.Duration wait = 2;
+   */
+  wait?: Duration | undefined;
+};
+
+/**
+ * Describes the message taskledger.v1.WaitFlowExecutionRequest.
+ * Use `create(WaitFlowExecutionRequestSchema)` to create a new message.
+ */
+export const WaitFlowExecutionRequestSchema: GenMessage<WaitFlowExecutionRequest> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 18);
+
+/**
+ * The run that was waited for.
+ *
+ * @generated from message taskledger.v1.WaitFlowExecutionResponse
+ */
+export type WaitFlowExecutionResponse = Message<"taskledger.v1.WaitFlowExecutionResponse"> & {
+  /**
+   * The run, with its input.
+   *
+   * @generated from field: taskledger.v1.FlowExecution flow_execution = 1;
+   */
+  flowExecution?: FlowExecution | undefined;
+
+  /**
+   * Whether it has ended or is deleted. If not, the time was over: call again.
+   *
+   * @generated from field: bool ended = 2;
+   */
+  ended: boolean;
+};
+
+/**
+ * Describes the message taskledger.v1.WaitFlowExecutionResponse.
+ * Use `create(WaitFlowExecutionResponseSchema)` to create a new message.
+ */
+export const WaitFlowExecutionResponseSchema: GenMessage<WaitFlowExecutionResponse> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 19);
+
+/**
+ * A request to watch runs. The filters are ANDed; without any, all runs of the organization are watched.
+ *
+ * @generated from message taskledger.v1.WatchFlowExecutionsRequest
+ */
+export type WatchFlowExecutionsRequest = Message<"taskledger.v1.WatchFlowExecutionsRequest"> & {
+  /**
+   * Only this run, a UUID. If empty: every run.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Only those of this flow, in any version. If empty: of every flow.
+   *
+   * @generated from field: string flow_id = 2;
+   */
+  flowId: string;
+
+  /**
+   * Only those in one of these statuses. If empty: in every status but deleted.
+   *
+   * @generated from field: repeated taskledger.v1.FlowExecution.Status statuses = 3;
+   */
+  statuses: FlowExecution_Status[];
+
+  /**
+   * The `resume_token` of the last message that was received, or empty to be told everything.
+   *
+   * @generated from field: string resume_token = 4;
+   */
+  resumeToken: string;
+
+  /**
+   * Whether to leave out the snapshot, and tell only what changes from now on. Of no effect with a token.
+   *
+   * @generated from field: bool changes_only = 5;
+   */
+  changesOnly: boolean;
+};
+
+/**
+ * Describes the message taskledger.v1.WatchFlowExecutionsRequest.
+ * Use `create(WatchFlowExecutionsRequestSchema)` to create a new message.
+ */
+export const WatchFlowExecutionsRequestSchema: GenMessage<WatchFlowExecutionsRequest> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 20);
+
+/**
+ * One message of a watch of runs.
+ *
+ * @generated from message taskledger.v1.WatchFlowExecutionsResponse
+ */
+export type WatchFlowExecutionsResponse = Message<"taskledger.v1.WatchFlowExecutionsResponse"> & {
+  /**
+   * Where to resume after this message.
+   *
+   * @generated from field: string resume_token = 1;
+   */
+  resumeToken: string;
+
+  /**
+   * What is told.
+   *
+   * @generated from oneof taskledger.v1.WatchFlowExecutionsResponse.content
+   */
+  content: {
+    /**
+     * A part of what there is.
+     *
+     * @generated from field: taskledger.v1.WatchFlowExecutionsResponse.Snapshot snapshot = 2;
+     */
+    value: WatchFlowExecutionsResponse_Snapshot;
+    case: "snapshot";
+  } | {
+    /**
+     * All that there was is told.
+     *
+     * @generated from field: taskledger.v1.WatchSynced synced = 3;
+     */
+    value: WatchSynced;
+    case: "synced";
+  } | {
+    /**
+     * What has changed.
+     *
+     * @generated from field: taskledger.v1.WatchFlowExecutionsResponse.Changes changes = 4;
+     */
+    value: WatchFlowExecutionsResponse_Changes;
+    case: "changes";
+  } | {
+    /**
+     * Nothing has changed; the connection is alive.
+     *
+     * @generated from field: taskledger.v1.WatchKeepalive keepalive = 5;
+     */
+    value: WatchKeepalive;
+    case: "keepalive";
+  } | {
+    /**
+     * What was told so far is void: everything is told anew, from the next message on.
+     *
+     * @generated from field: taskledger.v1.WatchResync resync = 6;
+     */
+    value: WatchResync;
+    case: "resync";
+  } | {
+    /**
+     * The last message of a watch of one run.
+     *
+     * @generated from field: taskledger.v1.WatchFlowExecutionsResponse.End end = 7;
+     */
+    value: WatchFlowExecutionsResponse_End;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message taskledger.v1.WatchFlowExecutionsResponse.
+ * Use `create(WatchFlowExecutionsResponseSchema)` to create a new message.
+ */
+export const WatchFlowExecutionsResponseSchema: GenMessage<WatchFlowExecutionsResponse> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 21);
+
+/**
+ * Runs as they are. At most 256, and about 256 KiB unless there is only one.
+ *
+ * @generated from message taskledger.v1.WatchFlowExecutionsResponse.Snapshot
+ */
+export type WatchFlowExecutionsResponse_Snapshot = Message<"taskledger.v1.WatchFlowExecutionsResponse.Snapshot"> & {
+  /**
+   * The runs, newest first. None is `removed`.
+   *
+   * @generated from field: repeated taskledger.v1.FlowExecutionChange flow_executions = 1;
+   */
+  flowExecutions: FlowExecutionChange[];
+};
+
+/**
+ * Describes the message taskledger.v1.WatchFlowExecutionsResponse.Snapshot.
+ * Use `create(WatchFlowExecutionsResponse_SnapshotSchema)` to create a new message.
+ */
+export const WatchFlowExecutionsResponse_SnapshotSchema: GenMessage<WatchFlowExecutionsResponse_Snapshot> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 21, 0);
+
+/**
+ * Runs that have changed. At most 256, and about 256 KiB unless there is only one.
+ *
+ * @generated from message taskledger.v1.WatchFlowExecutionsResponse.Changes
+ */
+export type WatchFlowExecutionsResponse_Changes = Message<"taskledger.v1.WatchFlowExecutionsResponse.Changes"> & {
+  /**
+   * The runs.
+   *
+   * @generated from field: repeated taskledger.v1.FlowExecutionChange flow_executions = 1;
+   */
+  flowExecutions: FlowExecutionChange[];
+};
+
+/**
+ * Describes the message taskledger.v1.WatchFlowExecutionsResponse.Changes.
+ * Use `create(WatchFlowExecutionsResponse_ChangesSchema)` to create a new message.
+ */
+export const WatchFlowExecutionsResponse_ChangesSchema: GenMessage<WatchFlowExecutionsResponse_Changes> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 21, 1);
+
+/**
+ * The watched run has ended, and no task execution of it is open; or it is deleted.
+ *
+ * @generated from message taskledger.v1.WatchFlowExecutionsResponse.End
+ */
+export type WatchFlowExecutionsResponse_End = Message<"taskledger.v1.WatchFlowExecutionsResponse.End"> & {
+  /**
+   * The run, without input.
+   *
+   * @generated from field: taskledger.v1.FlowExecution flow_execution = 1;
+   */
+  flowExecution?: FlowExecution | undefined;
+};
+
+/**
+ * Describes the message taskledger.v1.WatchFlowExecutionsResponse.End.
+ * Use `create(WatchFlowExecutionsResponse_EndSchema)` to create a new message.
+ */
+export const WatchFlowExecutionsResponse_EndSchema: GenMessage<WatchFlowExecutionsResponse_End> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 21, 2);
+
+/**
+ * A run as a watch tells of it.
+ *
+ * @generated from message taskledger.v1.FlowExecutionChange
+ */
+export type FlowExecutionChange = Message<"taskledger.v1.FlowExecutionChange"> & {
+  /**
+   * Either the run or its removal.
+   *
+   * @generated from oneof taskledger.v1.FlowExecutionChange.change
+   */
+  change: {
+    /**
+     * The run as it is, without input.
+     *
+     * @generated from field: taskledger.v1.FlowExecution flow_execution = 1;
+     */
+    value: FlowExecution;
+    case: "flowExecution";
+  } | {
+    /**
+     * The run is not to be shown any more.
+     *
+     * @generated from field: taskledger.v1.FlowExecutionChange.Removed removed = 2;
+     */
+    value: FlowExecutionChange_Removed;
+    case: "removed";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The number of the change that made it so, among all changes of the run and its tasks.
+   *
+   * @generated from field: int64 revision = 3;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message taskledger.v1.FlowExecutionChange.
+ * Use `create(FlowExecutionChangeSchema)` to create a new message.
+ */
+export const FlowExecutionChangeSchema: GenMessage<FlowExecutionChange> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 22);
+
+/**
+ * A run that does not match the filter any more, or never did: then ignore it.
+ *
+ * @generated from message taskledger.v1.FlowExecutionChange.Removed
+ */
+export type FlowExecutionChange_Removed = Message<"taskledger.v1.FlowExecutionChange.Removed"> & {
+  /**
+   * The id of the run, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: taskledger.v1.WatchRemoval reason = 2;
+   */
+  reason: WatchRemoval;
+};
+
+/**
+ * Describes the message taskledger.v1.FlowExecutionChange.Removed.
+ * Use `create(FlowExecutionChange_RemovedSchema)` to create a new message.
+ */
+export const FlowExecutionChange_RemovedSchema: GenMessage<FlowExecutionChange_Removed> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_flow_execution_service, 22, 0);
+
+/**
  * Keeps the flow executions of the caller's organization.
  *
  * Every method is safe to repeat. Another organization's flow executions do not exist.
@@ -818,6 +1136,38 @@ export const FlowExecutionService: GenService<{
     methodKind: "unary";
     input: typeof GetFlowExecutionSummaryRequestSchema;
     output: typeof GetFlowExecutionSummaryResponseSchema;
+  },
+  /**
+   * Waits until a run has ended or is deleted, and returns it with its input. Role: viewer.
+   *
+   * If that takes longer than `wait`, or than the deadline of the call, it is returned as it is then, and
+   * `ended` is false. Fails with NOT_FOUND if the organization has no such flow execution.
+   *
+   * @generated from rpc taskledger.v1.FlowExecutionService.WaitFlowExecution
+   */
+  waitFlowExecution: {
+    methodKind: "unary";
+    input: typeof WaitFlowExecutionRequestSchema;
+    output: typeof WaitFlowExecutionResponseSchema;
+  },
+  /**
+   * Watches runs: tells of those there are, then of each change, until the caller hangs up. Role: viewer.
+   *
+   * Works as TaskExecutionService.WatchTaskExecutions. A run changes with each of its tasks, as its `revision`
+   * and `progress` show. With `id`, `end` is the last message, when that run has ended and none of its task
+   * executions is open, or it is deleted.
+   *
+   * Fails with INVALID_ARGUMENT if the token was not issued for this filter and organization; with NOT_FOUND if
+   * the organization has no such flow execution or flow; with RESOURCE_EXHAUSTED over the limit of streams.
+   * Ends with UNAUTHENTICATED when the credential is revoked or expires; with ABORTED, or cut off, when the caller
+   * reads nothing for a minute; with UNAVAILABLE from time to time, and when the server shuts down: resume then.
+   *
+   * @generated from rpc taskledger.v1.FlowExecutionService.WatchFlowExecutions
+   */
+  watchFlowExecutions: {
+    methodKind: "server_streaming";
+    input: typeof WatchFlowExecutionsRequestSchema;
+    output: typeof WatchFlowExecutionsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_taskledger_v1_flow_execution_service, 0);

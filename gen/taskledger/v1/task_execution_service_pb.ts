@@ -5,25 +5,29 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { FieldMask, Timestamp, Value } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldMask, Timestamp, Value } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Status } from "../../google/rpc/status_pb.ts";
 import { file_google_rpc_status } from "../../google/rpc/status_pb.ts";
+import type { FlowExecution } from "./flow_execution_pb.ts";
+import { file_taskledger_v1_flow_execution } from "./flow_execution_pb.ts";
 import type { Outcome } from "./outcome_pb.ts";
 import { file_taskledger_v1_outcome } from "./outcome_pb.ts";
 import type { TaskError, TaskExecution, TaskExecution_Status, TaskExecutionKey } from "./task_execution_pb.ts";
 import { file_taskledger_v1_task_execution } from "./task_execution_pb.ts";
-import type { TaskExecutionEvent } from "./task_execution_event_pb.ts";
+import type { TaskExecutionEvent, TaskExecutionEvent_Type } from "./task_execution_event_pb.ts";
 import { file_taskledger_v1_task_execution_event } from "./task_execution_event_pb.ts";
 import type { View } from "./view_pb.ts";
 import { file_taskledger_v1_view } from "./view_pb.ts";
+import type { WatchKeepalive, WatchRemoval, WatchResync, WatchSynced } from "./watch_pb.ts";
+import { file_taskledger_v1_watch } from "./watch_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file taskledger/v1/task_execution_service.proto.
  */
 export const file_taskledger_v1_task_execution_service: GenFile = /*@__PURE__*/
-  fileDesc("Cip0YXNrbGVkZ2VyL3YxL3Rhc2tfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SDXRhc2tsZWRnZXIudjEiwggKGkNyZWF0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EiMKEWZsb3dfZXhlY3V0aW9uX2lkGAEgASgJQgi6SAVyA7ABARIdCgl0YXNrX25hbWUYAiABKAlCCrpIB3IFEAEYyAESIwoSdGFza19leGVjdXRpb25faWR4GAMgASgFQge6SAQaAigAEkUKBnN0YXR1cxgEIAEoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCELpIDYIBChgBGAIYAxgEGAUSJQoFaW5wdXQYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJgoGb3V0cHV0GAYgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEicKBWVycm9yGAcgASgLMhgudGFza2xlZGdlci52MS5UYXNrRXJyb3ISQQoKc3RhcnRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIAEj8KCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgA69wS6SPMEGnEKGm91dHB1dF9vbmx5X3doZW5fY29tcGxldGVkEixvdXRwdXQgY2FuIGJlIHNldCBvbmx5IHdpdGggU1RBVFVTX0NPTVBMRVRFRBolIWhhcyh0aGlzLm91dHB1dCkgfHwgdGhpcy5zdGF0dXMgPT0gMxpoChZlcnJvcl9vbmx5X3doZW5fZmFpbGVkEihlcnJvciBjYW4gYmUgc2V0IG9ubHkgd2l0aCBTVEFUVVNfRkFJTEVEGiQhaGFzKHRoaXMuZXJyb3IpIHx8IHRoaXMuc3RhdHVzID09IDQadgocc3RhcnRfdGltZV9vbmx5X3doZW5fc3RhcnRlZBIrc3RhcnRfdGltZSBjYW5ub3QgYmUgc2V0IHdpdGggU1RBVFVTX1FVRVVFRBopIWhhcyh0aGlzLnN0YXJ0X3RpbWUpIHx8IHRoaXMuc3RhdHVzICE9IDEafwoYZW5kX3RpbWVfb25seV93aGVuX2VuZGVkEjtlbmRfdGltZSBjYW5ub3QgYmUgc2V0IHdpdGggU1RBVFVTX1FVRVVFRCBvciBTVEFUVVNfUlVOTklORxomIWhhcyh0aGlzLmVuZF90aW1lKSB8fCB0aGlzLnN0YXR1cyA+IDIamgEKHmVuZF90aW1lX25vdF9iZWZvcmVfc3RhcnRfdGltZRImZW5kX3RpbWUgbXVzdCBub3QgYmUgYmVmb3JlIHN0YXJ0X3RpbWUaUCFoYXModGhpcy5zdGFydF90aW1lKSB8fCAhaGFzKHRoaXMuZW5kX3RpbWUpIHx8IHRoaXMuc3RhcnRfdGltZSA8PSB0aGlzLmVuZF90aW1lInwKG0NyZWF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbhInCgdvdXRjb21lGAIgASgOMhYudGFza2xlZGdlci52MS5PdXRjb21lInEKIEJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXF1ZXN0Ek0KCHJlcXVlc3RzGAEgAygLMikudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdEIQukgNkgEKCAEQ6AciA9gBAyLmAQohQmF0Y2hDcmVhdGVUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlEkgKB3Jlc3VsdHMYASADKAsyNy50YXNrbGVkZ2VyLnYxLkJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXNwb25zZS5SZXN1bHQadwoGUmVzdWx0Ej4KCHJlc3BvbnNlGAEgASgLMioudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVzcG9uc2VIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCAoGcmVzdWx0InIKF0dldFRhc2tFeGVjdXRpb25SZXF1ZXN0EhYKAmlkGAEgASgJQgi6SAVyA7ABAUgAEi4KA2tleRgCIAEoCzIfLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbktleUgAQg8KBmxvb2t1cBIFukgCCAEiUAoYR2V0VGFza0V4ZWN1dGlvblJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uIrIEChlMaXN0VGFza0V4ZWN1dGlvbnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBImChFmbG93X2V4ZWN1dGlvbl9pZBgDIAEoCUILukgI2AEBcgOwAQESGwoJdGFza19uYW1lGAQgASgJQgi6SAVyAxjIARIoChJ0YXNrX2V4ZWN1dGlvbl9pZHgYBSABKAVCB7pIBBoCKABIAIgBARJKCghzdGF0dXNlcxgGIAMoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCE7pIEJIBDRAHGAEiB4IBBBABIAASHAoHZmxvd19pZBgHIAEoCUILukgI2AEBcgOwAQESFQoDdGFnGAggASgJQgi6SAVyAxjIARJGCg9taW5fY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhG6SA6yAQsiBwj/gtH/rwcyABJGCg9tYXhfY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhG6SA6yAQsiBwj/gtH/rwcyABIrCgR2aWV3GAsgASgOMhMudGFza2xlZGdlci52MS5WaWV3Qgi6SAWCAQIQARIUCgxzaG93X2RlbGV0ZWQYDCABKAhCFQoTX3Rhc2tfZXhlY3V0aW9uX2lkeCJsChpMaXN0VGFza0V4ZWN1dGlvbnNSZXNwb25zZRI1Cg90YXNrX2V4ZWN1dGlvbnMYASADKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqQEChpVcGRhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFwoEZXRhZxgCIAEoCUIJukgGcgQQARhAEpcCCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tC5QG6SOEBugFcChV1cGRhdGVfbWFza19ub3RfZW1wdHkSLG5hbWUgYXQgbGVhc3Qgb25lIG9mIGlucHV0LCBvdXRwdXQgYW5kIGVycm9yGhV0aGlzLnBhdGhzLnNpemUoKSA+IDC6AXwKEXVwZGF0ZV9tYXNrX3BhdGhzEitvbmx5IGlucHV0LCBvdXRwdXQgYW5kIGVycm9yIGNhbiBiZSBhbWVuZGVkGjp0aGlzLnBhdGhzLmFsbChwYXRoLCBwYXRoIGluIFsnaW5wdXQnLCAnb3V0cHV0JywgJ2Vycm9yJ10pyAEBEiUKBWlucHV0GAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEiYKBm91dHB1dBgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRInCgVlcnJvchgGIAEoCzIYLnRhc2tsZWRnZXIudjEuVGFza0Vycm9yEhgKBnJlYXNvbhgHIAEoCUIIukgFcgMYgAgSFAoMZXhlY3V0ZV9mbG93GAggASgIEhUKDXZhbGlkYXRlX29ubHkYCSABKAgigwEKG1VwZGF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbhIuCghvdXRkYXRlZBgCIAMoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJjChpDYW5jZWxUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlMKG0NhbmNlbFRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJjChpEZWxldGVUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlMKG0RlbGV0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJlChxVbmRlbGV0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIVCgRldGFnGAIgASgJQge6SARyAhhAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMYgAgiVQodVW5kZWxldGVUYXNrRXhlY3V0aW9uUmVzcG9uc2USNAoOdGFza19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24iSAoWQWRvcHRMYXRlUmVzdWx0UmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESGAoGcmVhc29uGAIgASgJQgi6SAVyAxiACCJPChdBZG9wdExhdGVSZXN1bHRSZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJYChVVcGRhdGVUYXNrVGFnc1JlcXVlc3QSPwoKb3BlcmF0aW9ucxgBIAMoCzIfLnRhc2tsZWRnZXIudjEuVGFza1RhZ09wZXJhdGlvbkIKukgHkgEECAEQZCLqAgoQVGFza1RhZ09wZXJhdGlvbhJCCgZhY3Rpb24YASABKA4yJi50YXNrbGVkZ2VyLnYxLlRhc2tUYWdPcGVyYXRpb24uQWN0aW9uQgq6SAeCAQQQASAAEhQKAmlkGAIgASgJQgi6SAVyA7ABARIsCgN0YWcYAyABKAlCH7pIHHIaEAEYyAEyE15bXlx4MDAtXHgxZlx4N2ZdKiQSWAoIbWV0YWRhdGEYBCADKAsyLS50YXNrbGVkZ2VyLnYxLlRhc2tUYWdPcGVyYXRpb24uTWV0YWRhdGFFbnRyeUIXukgUmgEREBAiBnIEEAEYQCoFcgMYgAIaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkMKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIOCgpBQ1RJT05fQUREEAESEQoNQUNUSU9OX1JFTU9WRRACItABChZVcGRhdGVUYXNrVGFnc1Jlc3BvbnNlEj0KB3Jlc3VsdHMYASADKA4yLC50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tUYWdzUmVzcG9uc2UuUmVzdWx0IncKBlJlc3VsdBIWChJSRVNVTFRfVU5TUEVDSUZJRUQQABIQCgxSRVNVTFRfQURERUQQARISCg5SRVNVTFRfUkVNT1ZFRBACEhkKFVJFU1VMVF9BTFJFQURZX0VYSVNUUxADEhQKEFJFU1VMVF9OT1RfRk9VTkQQBCJzCh5MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1JlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEh0KCXBhZ2Vfc2l6ZRgCIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiACCJtCh9MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1Jlc3BvbnNlEjEKBmV2ZW50cxgBIAMoCzIhLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTKFCgoUVGFza0V4ZWN1dGlvblNlcnZpY2UScQoTQ3JlYXRlVGFza0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuQ3JlYXRlVGFza0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkNyZWF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZSIDkAICEoMBChlCYXRjaENyZWF0ZVRhc2tFeGVjdXRpb25zEi8udGFza2xlZGdlci52MS5CYXRjaENyZWF0ZVRhc2tFeGVjdXRpb25zUmVxdWVzdBowLnRhc2tsZWRnZXIudjEuQmF0Y2hDcmVhdGVUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlIgOQAgISaAoQR2V0VGFza0V4ZWN1dGlvbhImLnRhc2tsZWRnZXIudjEuR2V0VGFza0V4ZWN1dGlvblJlcXVlc3QaJy50YXNrbGVkZ2VyLnYxLkdldFRhc2tFeGVjdXRpb25SZXNwb25zZSIDkAIBEm4KEkxpc3RUYXNrRXhlY3V0aW9ucxIoLnRhc2tsZWRnZXIudjEuTGlzdFRhc2tFeGVjdXRpb25zUmVxdWVzdBopLnRhc2tsZWRnZXIudjEuTGlzdFRhc2tFeGVjdXRpb25zUmVzcG9uc2UiA5ACARJxChNVcGRhdGVUYXNrRXhlY3V0aW9uEikudGFza2xlZGdlci52MS5VcGRhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuVXBkYXRlVGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgIScQoTQ2FuY2VsVGFza0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuQ2FuY2VsVGFza0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkNhbmNlbFRhc2tFeGVjdXRpb25SZXNwb25zZSIDkAICEnEKE0RlbGV0ZVRhc2tFeGVjdXRpb24SKS50YXNrbGVkZ2VyLnYxLkRlbGV0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0GioudGFza2xlZGdlci52MS5EZWxldGVUYXNrRXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJ3ChVVbmRlbGV0ZVRhc2tFeGVjdXRpb24SKy50YXNrbGVkZ2VyLnYxLlVuZGVsZXRlVGFza0V4ZWN1dGlvblJlcXVlc3QaLC50YXNrbGVkZ2VyLnYxLlVuZGVsZXRlVGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISZQoPQWRvcHRMYXRlUmVzdWx0EiUudGFza2xlZGdlci52MS5BZG9wdExhdGVSZXN1bHRSZXF1ZXN0GiYudGFza2xlZGdlci52MS5BZG9wdExhdGVSZXN1bHRSZXNwb25zZSIDkAICEmIKDlVwZGF0ZVRhc2tUYWdzEiQudGFza2xlZGdlci52MS5VcGRhdGVUYXNrVGFnc1JlcXVlc3QaJS50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tUYWdzUmVzcG9uc2UiA5ACAhJ9ChdMaXN0VGFza0V4ZWN1dGlvbkV2ZW50cxItLnRhc2tsZWRnZXIudjEuTGlzdFRhc2tFeGVjdXRpb25FdmVudHNSZXF1ZXN0Gi4udGFza2xlZGdlci52MS5MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_google_rpc_status, file_taskledger_v1_outcome, file_taskledger_v1_task_execution, file_taskledger_v1_task_execution_event, file_taskledger_v1_view]);
+  fileDesc("Cip0YXNrbGVkZ2VyL3YxL3Rhc2tfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SDXRhc2tsZWRnZXIudjEiwggKGkNyZWF0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EiMKEWZsb3dfZXhlY3V0aW9uX2lkGAEgASgJQgi6SAVyA7ABARIdCgl0YXNrX25hbWUYAiABKAlCCrpIB3IFEAEYyAESIwoSdGFza19leGVjdXRpb25faWR4GAMgASgFQge6SAQaAigAEkUKBnN0YXR1cxgEIAEoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCELpIDYIBChgBGAIYAxgEGAUSJQoFaW5wdXQYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJgoGb3V0cHV0GAYgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEicKBWVycm9yGAcgASgLMhgudGFza2xlZGdlci52MS5UYXNrRXJyb3ISQQoKc3RhcnRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIAEj8KCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgA69wS6SPMEGnEKGm91dHB1dF9vbmx5X3doZW5fY29tcGxldGVkEixvdXRwdXQgY2FuIGJlIHNldCBvbmx5IHdpdGggU1RBVFVTX0NPTVBMRVRFRBolIWhhcyh0aGlzLm91dHB1dCkgfHwgdGhpcy5zdGF0dXMgPT0gMxpoChZlcnJvcl9vbmx5X3doZW5fZmFpbGVkEihlcnJvciBjYW4gYmUgc2V0IG9ubHkgd2l0aCBTVEFUVVNfRkFJTEVEGiQhaGFzKHRoaXMuZXJyb3IpIHx8IHRoaXMuc3RhdHVzID09IDQadgocc3RhcnRfdGltZV9vbmx5X3doZW5fc3RhcnRlZBIrc3RhcnRfdGltZSBjYW5ub3QgYmUgc2V0IHdpdGggU1RBVFVTX1FVRVVFRBopIWhhcyh0aGlzLnN0YXJ0X3RpbWUpIHx8IHRoaXMuc3RhdHVzICE9IDEafwoYZW5kX3RpbWVfb25seV93aGVuX2VuZGVkEjtlbmRfdGltZSBjYW5ub3QgYmUgc2V0IHdpdGggU1RBVFVTX1FVRVVFRCBvciBTVEFUVVNfUlVOTklORxomIWhhcyh0aGlzLmVuZF90aW1lKSB8fCB0aGlzLnN0YXR1cyA+IDIamgEKHmVuZF90aW1lX25vdF9iZWZvcmVfc3RhcnRfdGltZRImZW5kX3RpbWUgbXVzdCBub3QgYmUgYmVmb3JlIHN0YXJ0X3RpbWUaUCFoYXModGhpcy5zdGFydF90aW1lKSB8fCAhaGFzKHRoaXMuZW5kX3RpbWUpIHx8IHRoaXMuc3RhcnRfdGltZSA8PSB0aGlzLmVuZF90aW1lInwKG0NyZWF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbhInCgdvdXRjb21lGAIgASgOMhYudGFza2xlZGdlci52MS5PdXRjb21lInEKIEJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXF1ZXN0Ek0KCHJlcXVlc3RzGAEgAygLMikudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdEIQukgNkgEKCAEQ6AciA9gBAyLmAQohQmF0Y2hDcmVhdGVUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlEkgKB3Jlc3VsdHMYASADKAsyNy50YXNrbGVkZ2VyLnYxLkJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXNwb25zZS5SZXN1bHQadwoGUmVzdWx0Ej4KCHJlc3BvbnNlGAEgASgLMioudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVzcG9uc2VIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCAoGcmVzdWx0InIKF0dldFRhc2tFeGVjdXRpb25SZXF1ZXN0EhYKAmlkGAEgASgJQgi6SAVyA7ABAUgAEi4KA2tleRgCIAEoCzIfLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbktleUgAQg8KBmxvb2t1cBIFukgCCAEiUAoYR2V0VGFza0V4ZWN1dGlvblJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uIrIEChlMaXN0VGFza0V4ZWN1dGlvbnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBImChFmbG93X2V4ZWN1dGlvbl9pZBgDIAEoCUILukgI2AEBcgOwAQESGwoJdGFza19uYW1lGAQgASgJQgi6SAVyAxjIARIoChJ0YXNrX2V4ZWN1dGlvbl9pZHgYBSABKAVCB7pIBBoCKABIAIgBARJKCghzdGF0dXNlcxgGIAMoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCE7pIEJIBDRAHGAEiB4IBBBABIAASHAoHZmxvd19pZBgHIAEoCUILukgI2AEBcgOwAQESFQoDdGFnGAggASgJQgi6SAVyAxjIARJGCg9taW5fY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhG6SA6yAQsiBwj/gtH/rwcyABJGCg9tYXhfY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhG6SA6yAQsiBwj/gtH/rwcyABIrCgR2aWV3GAsgASgOMhMudGFza2xlZGdlci52MS5WaWV3Qgi6SAWCAQIQARIUCgxzaG93X2RlbGV0ZWQYDCABKAhCFQoTX3Rhc2tfZXhlY3V0aW9uX2lkeCJsChpMaXN0VGFza0V4ZWN1dGlvbnNSZXNwb25zZRI1Cg90YXNrX2V4ZWN1dGlvbnMYASADKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqQEChpVcGRhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFwoEZXRhZxgCIAEoCUIJukgGcgQQARhAEpcCCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tC5QG6SOEBugFcChV1cGRhdGVfbWFza19ub3RfZW1wdHkSLG5hbWUgYXQgbGVhc3Qgb25lIG9mIGlucHV0LCBvdXRwdXQgYW5kIGVycm9yGhV0aGlzLnBhdGhzLnNpemUoKSA+IDC6AXwKEXVwZGF0ZV9tYXNrX3BhdGhzEitvbmx5IGlucHV0LCBvdXRwdXQgYW5kIGVycm9yIGNhbiBiZSBhbWVuZGVkGjp0aGlzLnBhdGhzLmFsbChwYXRoLCBwYXRoIGluIFsnaW5wdXQnLCAnb3V0cHV0JywgJ2Vycm9yJ10pyAEBEiUKBWlucHV0GAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEiYKBm91dHB1dBgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRInCgVlcnJvchgGIAEoCzIYLnRhc2tsZWRnZXIudjEuVGFza0Vycm9yEhgKBnJlYXNvbhgHIAEoCUIIukgFcgMYgAgSFAoMZXhlY3V0ZV9mbG93GAggASgIEhUKDXZhbGlkYXRlX29ubHkYCSABKAgigwEKG1VwZGF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbhIuCghvdXRkYXRlZBgCIAMoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJjChpDYW5jZWxUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlMKG0NhbmNlbFRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJjChpEZWxldGVUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlMKG0RlbGV0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJlChxVbmRlbGV0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIVCgRldGFnGAIgASgJQge6SARyAhhAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMYgAgiVQodVW5kZWxldGVUYXNrRXhlY3V0aW9uUmVzcG9uc2USNAoOdGFza19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24iSAoWQWRvcHRMYXRlUmVzdWx0UmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESGAoGcmVhc29uGAIgASgJQgi6SAVyAxiACCJPChdBZG9wdExhdGVSZXN1bHRSZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJYChVVcGRhdGVUYXNrVGFnc1JlcXVlc3QSPwoKb3BlcmF0aW9ucxgBIAMoCzIfLnRhc2tsZWRnZXIudjEuVGFza1RhZ09wZXJhdGlvbkIKukgHkgEECAEQZCLqAgoQVGFza1RhZ09wZXJhdGlvbhJCCgZhY3Rpb24YASABKA4yJi50YXNrbGVkZ2VyLnYxLlRhc2tUYWdPcGVyYXRpb24uQWN0aW9uQgq6SAeCAQQQASAAEhQKAmlkGAIgASgJQgi6SAVyA7ABARIsCgN0YWcYAyABKAlCH7pIHHIaEAEYyAEyE15bXlx4MDAtXHgxZlx4N2ZdKiQSWAoIbWV0YWRhdGEYBCADKAsyLS50YXNrbGVkZ2VyLnYxLlRhc2tUYWdPcGVyYXRpb24uTWV0YWRhdGFFbnRyeUIXukgUmgEREBAiBnIEEAEYQCoFcgMYgAIaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkMKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIOCgpBQ1RJT05fQUREEAESEQoNQUNUSU9OX1JFTU9WRRACItABChZVcGRhdGVUYXNrVGFnc1Jlc3BvbnNlEj0KB3Jlc3VsdHMYASADKA4yLC50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tUYWdzUmVzcG9uc2UuUmVzdWx0IncKBlJlc3VsdBIWChJSRVNVTFRfVU5TUEVDSUZJRUQQABIQCgxSRVNVTFRfQURERUQQARISCg5SRVNVTFRfUkVNT1ZFRBACEhkKFVJFU1VMVF9BTFJFQURZX0VYSVNUUxADEhQKEFJFU1VMVF9OT1RfRk9VTkQQBCJzCh5MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1JlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEh0KCXBhZ2Vfc2l6ZRgCIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiACCJtCh9MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1Jlc3BvbnNlEjEKBmV2ZW50cxgBIAMoCzIhLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJnChhXYWl0VGFza0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEjUKBHdhaXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwyACJgChlXYWl0VGFza0V4ZWN1dGlvblJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uEg0KBWVuZGVkGAIgASgIIrACChpXYXRjaFRhc2tFeGVjdXRpb25zUmVxdWVzdBImChFmbG93X2V4ZWN1dGlvbl9pZBgBIAEoCUILukgI2AEBcgOwAQESHAoHZmxvd19pZBgCIAEoCUILukgI2AEBcgOwAQESGwoJdGFza19uYW1lGAMgASgJQgi6SAVyAxjIARJMCghzdGF0dXNlcxgEIAMoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCFbpIEpIBDxAGGAEiCYIBBhABIAAgBxIrCgR2aWV3GAUgASgOMhMudGFza2xlZGdlci52MS5WaWV3Qgi6SAWCAQIQARIeCgxyZXN1bWVfdG9rZW4YBiABKAlCCLpIBXIDGIAIEhQKDGNoYW5nZXNfb25seRgHIAEoCCLrBAobV2F0Y2hUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlEhQKDHJlc3VtZV90b2tlbhgBIAEoCRJHCghzbmFwc2hvdBgCIAEoCzIzLnRhc2tsZWRnZXIudjEuV2F0Y2hUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlLlNuYXBzaG90SAASLAoGc3luY2VkGAMgASgLMhoudGFza2xlZGdlci52MS5XYXRjaFN5bmNlZEgAEkUKB2NoYW5nZXMYBCABKAsyMi50YXNrbGVkZ2VyLnYxLldhdGNoVGFza0V4ZWN1dGlvbnNSZXNwb25zZS5DaGFuZ2VzSAASMgoJa2VlcGFsaXZlGAUgASgLMh0udGFza2xlZGdlci52MS5XYXRjaEtlZXBhbGl2ZUgAEiwKBnJlc3luYxgGIAEoCzIaLnRhc2tsZWRnZXIudjEuV2F0Y2hSZXN5bmNIABI9CgNlbmQYByABKAsyLi50YXNrbGVkZ2VyLnYxLldhdGNoVGFza0V4ZWN1dGlvbnNSZXNwb25zZS5FbmRIABpHCghTbmFwc2hvdBI7Cg90YXNrX2V4ZWN1dGlvbnMYASADKAsyIi50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb25DaGFuZ2UaRgoHQ2hhbmdlcxI7Cg90YXNrX2V4ZWN1dGlvbnMYASADKAsyIi50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb25DaGFuZ2UaOwoDRW5kEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uQgkKB2NvbnRlbnQi1wIKE1Rhc2tFeGVjdXRpb25DaGFuZ2USNgoOdGFza19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb25IABI9CgdyZW1vdmVkGAIgASgLMioudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uQ2hhbmdlLlJlbW92ZWRIABIQCghyZXZpc2lvbhgDIAEoAxI0CgR0eXBlGAQgASgOMiYudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uRXZlbnQuVHlwZRIYChBwYXlsb2Fkc19vbWl0dGVkGAUgASgIGl0KB1JlbW92ZWQSCgoCaWQYASABKAkSGQoRZmxvd19leGVjdXRpb25faWQYAiABKAkSKwoGcmVhc29uGAMgASgOMhsudGFza2xlZGdlci52MS5XYXRjaFJlbW92YWxCCAoGY2hhbmdlMucLChRUYXNrRXhlY3V0aW9uU2VydmljZRJxChNDcmVhdGVUYXNrRXhlY3V0aW9uEikudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuQ3JlYXRlVGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISgwEKGUJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnMSLy50YXNrbGVkZ2VyLnYxLkJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXF1ZXN0GjAudGFza2xlZGdlci52MS5CYXRjaENyZWF0ZVRhc2tFeGVjdXRpb25zUmVzcG9uc2UiA5ACAhJoChBHZXRUYXNrRXhlY3V0aW9uEiYudGFza2xlZGdlci52MS5HZXRUYXNrRXhlY3V0aW9uUmVxdWVzdBonLnRhc2tsZWRnZXIudjEuR2V0VGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgESbgoSTGlzdFRhc2tFeGVjdXRpb25zEigudGFza2xlZGdlci52MS5MaXN0VGFza0V4ZWN1dGlvbnNSZXF1ZXN0GikudGFza2xlZGdlci52MS5MaXN0VGFza0V4ZWN1dGlvbnNSZXNwb25zZSIDkAIBEnEKE1VwZGF0ZVRhc2tFeGVjdXRpb24SKS50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0GioudGFza2xlZGdlci52MS5VcGRhdGVUYXNrRXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJxChNDYW5jZWxUYXNrRXhlY3V0aW9uEikudGFza2xlZGdlci52MS5DYW5jZWxUYXNrRXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuQ2FuY2VsVGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgIScQoTRGVsZXRlVGFza0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuRGVsZXRlVGFza0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkRlbGV0ZVRhc2tFeGVjdXRpb25SZXNwb25zZSIDkAICEncKFVVuZGVsZXRlVGFza0V4ZWN1dGlvbhIrLnRhc2tsZWRnZXIudjEuVW5kZWxldGVUYXNrRXhlY3V0aW9uUmVxdWVzdBosLnRhc2tsZWRnZXIudjEuVW5kZWxldGVUYXNrRXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJlCg9BZG9wdExhdGVSZXN1bHQSJS50YXNrbGVkZ2VyLnYxLkFkb3B0TGF0ZVJlc3VsdFJlcXVlc3QaJi50YXNrbGVkZ2VyLnYxLkFkb3B0TGF0ZVJlc3VsdFJlc3BvbnNlIgOQAgISYgoOVXBkYXRlVGFza1RhZ3MSJC50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tUYWdzUmVxdWVzdBolLnRhc2tsZWRnZXIudjEuVXBkYXRlVGFza1RhZ3NSZXNwb25zZSIDkAICEn0KF0xpc3RUYXNrRXhlY3V0aW9uRXZlbnRzEi0udGFza2xlZGdlci52MS5MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1JlcXVlc3QaLi50YXNrbGVkZ2VyLnYxLkxpc3RUYXNrRXhlY3V0aW9uRXZlbnRzUmVzcG9uc2UiA5ACARJrChFXYWl0VGFza0V4ZWN1dGlvbhInLnRhc2tsZWRnZXIudjEuV2FpdFRhc2tFeGVjdXRpb25SZXF1ZXN0GigudGFza2xlZGdlci52MS5XYWl0VGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgEScwoTV2F0Y2hUYXNrRXhlY3V0aW9ucxIpLnRhc2tsZWRnZXIudjEuV2F0Y2hUYXNrRXhlY3V0aW9uc1JlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLldhdGNoVGFza0V4ZWN1dGlvbnNSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_google_rpc_status, file_taskledger_v1_flow_execution, file_taskledger_v1_outcome, file_taskledger_v1_task_execution, file_taskledger_v1_task_execution_event, file_taskledger_v1_view, file_taskledger_v1_watch]);
 
 /**
  * A report about one execution of a task.
@@ -959,6 +963,357 @@ export const ListTaskExecutionEventsResponseSchema: GenMessage<ListTaskExecution
   messageDesc(file_taskledger_v1_task_execution_service, 22);
 
 /**
+ * A request to wait for the end of a TaskExecution.
+ *
+ * @generated from message taskledger.v1.WaitTaskExecutionRequest
+ */
+export type WaitTaskExecutionRequest = Message<"taskledger.v1.WaitTaskExecutionRequest"> & {
+  /**
+   * The id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * How long to wait, up to a minute. If unset: a minute.
+   *
+   * @generated from field: google.protobuf.Duration wait = 2;
+   */
+  wait?: Duration | undefined;
+};
+
+/**
+ * Describes the message taskledger.v1.WaitTaskExecutionRequest.
+ * Use `create(WaitTaskExecutionRequestSchema)` to create a new message.
+ */
+export const WaitTaskExecutionRequestSchema: GenMessage<WaitTaskExecutionRequest> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 23);
+
+/**
+ * The TaskExecution that was waited for.
+ *
+ * @generated from message taskledger.v1.WaitTaskExecutionResponse
+ */
+export type WaitTaskExecutionResponse = Message<"taskledger.v1.WaitTaskExecutionResponse"> & {
+  /**
+   * The record, with its payloads.
+   *
+   * @generated from field: taskledger.v1.TaskExecution task_execution = 1;
+   */
+  taskExecution?: TaskExecution | undefined;
+
+  /**
+   * Whether it has ended or is deleted. If not, the time was over: call again.
+   *
+   * @generated from field: bool ended = 2;
+   */
+  ended: boolean;
+};
+
+/**
+ * Describes the message taskledger.v1.WaitTaskExecutionResponse.
+ * Use `create(WaitTaskExecutionResponseSchema)` to create a new message.
+ */
+export const WaitTaskExecutionResponseSchema: GenMessage<WaitTaskExecutionResponse> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 24);
+
+/**
+ * A request to watch TaskExecutions. The filters are ANDed; without any, the whole organization is watched.
+ *
+ * @generated from message taskledger.v1.WatchTaskExecutionsRequest
+ */
+export type WatchTaskExecutionsRequest = Message<"taskledger.v1.WatchTaskExecutionsRequest"> & {
+  /**
+   * Only those of this flow execution. If empty: of every one.
+   *
+   * @generated from field: string flow_execution_id = 1;
+   */
+  flowExecutionId: string;
+
+  /**
+   * Only those of this flow, in any version. If empty: of every flow.
+   *
+   * @generated from field: string flow_id = 2;
+   */
+  flowId: string;
+
+  /**
+   * Only those of this task. If empty: of every task.
+   *
+   * @generated from field: string task_name = 3;
+   */
+  taskName: string;
+
+  /**
+   * Only those in one of these statuses. If empty: in every status but deleted.
+   *
+   * @generated from field: repeated taskledger.v1.TaskExecution.Status statuses = 4;
+   */
+  statuses: TaskExecution_Status[];
+
+  /**
+   * How much of each record to tell. If unspecified: VIEW_BASIC. May differ when resuming.
+   *
+   * @generated from field: taskledger.v1.View view = 5;
+   */
+  view: View;
+
+  /**
+   * The `resume_token` of the last message that was received, or empty to be told everything.
+   *
+   * @generated from field: string resume_token = 6;
+   */
+  resumeToken: string;
+
+  /**
+   * Whether to leave out the snapshot, and tell only what changes from now on. Of no effect with a token.
+   *
+   * @generated from field: bool changes_only = 7;
+   */
+  changesOnly: boolean;
+};
+
+/**
+ * Describes the message taskledger.v1.WatchTaskExecutionsRequest.
+ * Use `create(WatchTaskExecutionsRequestSchema)` to create a new message.
+ */
+export const WatchTaskExecutionsRequestSchema: GenMessage<WatchTaskExecutionsRequest> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 25);
+
+/**
+ * One message of a watch of TaskExecutions.
+ *
+ * @generated from message taskledger.v1.WatchTaskExecutionsResponse
+ */
+export type WatchTaskExecutionsResponse = Message<"taskledger.v1.WatchTaskExecutionsResponse"> & {
+  /**
+   * Where to resume after this message.
+   *
+   * @generated from field: string resume_token = 1;
+   */
+  resumeToken: string;
+
+  /**
+   * What is told.
+   *
+   * @generated from oneof taskledger.v1.WatchTaskExecutionsResponse.content
+   */
+  content: {
+    /**
+     * A part of what there is.
+     *
+     * @generated from field: taskledger.v1.WatchTaskExecutionsResponse.Snapshot snapshot = 2;
+     */
+    value: WatchTaskExecutionsResponse_Snapshot;
+    case: "snapshot";
+  } | {
+    /**
+     * All that there was is told.
+     *
+     * @generated from field: taskledger.v1.WatchSynced synced = 3;
+     */
+    value: WatchSynced;
+    case: "synced";
+  } | {
+    /**
+     * What has changed.
+     *
+     * @generated from field: taskledger.v1.WatchTaskExecutionsResponse.Changes changes = 4;
+     */
+    value: WatchTaskExecutionsResponse_Changes;
+    case: "changes";
+  } | {
+    /**
+     * Nothing has changed; the connection is alive.
+     *
+     * @generated from field: taskledger.v1.WatchKeepalive keepalive = 5;
+     */
+    value: WatchKeepalive;
+    case: "keepalive";
+  } | {
+    /**
+     * What was told so far is void: everything is told anew, from the next message on.
+     *
+     * @generated from field: taskledger.v1.WatchResync resync = 6;
+     */
+    value: WatchResync;
+    case: "resync";
+  } | {
+    /**
+     * The last message of a watch of one flow execution.
+     *
+     * @generated from field: taskledger.v1.WatchTaskExecutionsResponse.End end = 7;
+     */
+    value: WatchTaskExecutionsResponse_End;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message taskledger.v1.WatchTaskExecutionsResponse.
+ * Use `create(WatchTaskExecutionsResponseSchema)` to create a new message.
+ */
+export const WatchTaskExecutionsResponseSchema: GenMessage<WatchTaskExecutionsResponse> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 26);
+
+/**
+ * Records as they are. At most 256, and about 256 KiB unless there is only one.
+ *
+ * @generated from message taskledger.v1.WatchTaskExecutionsResponse.Snapshot
+ */
+export type WatchTaskExecutionsResponse_Snapshot = Message<"taskledger.v1.WatchTaskExecutionsResponse.Snapshot"> & {
+  /**
+   * The records, newest first. None is `removed`.
+   *
+   * @generated from field: repeated taskledger.v1.TaskExecutionChange task_executions = 1;
+   */
+  taskExecutions: TaskExecutionChange[];
+};
+
+/**
+ * Describes the message taskledger.v1.WatchTaskExecutionsResponse.Snapshot.
+ * Use `create(WatchTaskExecutionsResponse_SnapshotSchema)` to create a new message.
+ */
+export const WatchTaskExecutionsResponse_SnapshotSchema: GenMessage<WatchTaskExecutionsResponse_Snapshot> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 26, 0);
+
+/**
+ * Records that have changed. At most 256, and about 256 KiB unless there is only one.
+ *
+ * @generated from message taskledger.v1.WatchTaskExecutionsResponse.Changes
+ */
+export type WatchTaskExecutionsResponse_Changes = Message<"taskledger.v1.WatchTaskExecutionsResponse.Changes"> & {
+  /**
+   * The records, for each flow execution in the order of their revisions.
+   *
+   * @generated from field: repeated taskledger.v1.TaskExecutionChange task_executions = 1;
+   */
+  taskExecutions: TaskExecutionChange[];
+};
+
+/**
+ * Describes the message taskledger.v1.WatchTaskExecutionsResponse.Changes.
+ * Use `create(WatchTaskExecutionsResponse_ChangesSchema)` to create a new message.
+ */
+export const WatchTaskExecutionsResponse_ChangesSchema: GenMessage<WatchTaskExecutionsResponse_Changes> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 26, 1);
+
+/**
+ * The watched flow execution has ended, and no task execution of it is open; or it is deleted.
+ *
+ * @generated from message taskledger.v1.WatchTaskExecutionsResponse.End
+ */
+export type WatchTaskExecutionsResponse_End = Message<"taskledger.v1.WatchTaskExecutionsResponse.End"> & {
+  /**
+   * The flow execution, without input.
+   *
+   * @generated from field: taskledger.v1.FlowExecution flow_execution = 1;
+   */
+  flowExecution?: FlowExecution | undefined;
+};
+
+/**
+ * Describes the message taskledger.v1.WatchTaskExecutionsResponse.End.
+ * Use `create(WatchTaskExecutionsResponse_EndSchema)` to create a new message.
+ */
+export const WatchTaskExecutionsResponse_EndSchema: GenMessage<WatchTaskExecutionsResponse_End> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 26, 2);
+
+/**
+ * A TaskExecution as a watch tells of it.
+ *
+ * @generated from message taskledger.v1.TaskExecutionChange
+ */
+export type TaskExecutionChange = Message<"taskledger.v1.TaskExecutionChange"> & {
+  /**
+   * Either the record or its removal.
+   *
+   * @generated from oneof taskledger.v1.TaskExecutionChange.change
+   */
+  change: {
+    /**
+     * The record as it is, without a lease.
+     *
+     * @generated from field: taskledger.v1.TaskExecution task_execution = 1;
+     */
+    value: TaskExecution;
+    case: "taskExecution";
+  } | {
+    /**
+     * The record is not to be shown any more.
+     *
+     * @generated from field: taskledger.v1.TaskExecutionChange.Removed removed = 2;
+     */
+    value: TaskExecutionChange_Removed;
+    case: "removed";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The number of the change that made it so, among all changes of its flow execution.
+   *
+   * @generated from field: int64 revision = 3;
+   */
+  revision: bigint;
+
+  /**
+   * What that change was. Unspecified if it was one of the flow execution itself.
+   *
+   * @generated from field: taskledger.v1.TaskExecutionEvent.Type type = 4;
+   */
+  type: TaskExecutionEvent_Type;
+
+  /**
+   * Whether the payloads were left out of VIEW_FULL because they are larger than 256 KiB; GetTaskExecution has them.
+   *
+   * @generated from field: bool payloads_omitted = 5;
+   */
+  payloadsOmitted: boolean;
+};
+
+/**
+ * Describes the message taskledger.v1.TaskExecutionChange.
+ * Use `create(TaskExecutionChangeSchema)` to create a new message.
+ */
+export const TaskExecutionChangeSchema: GenMessage<TaskExecutionChange> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 27);
+
+/**
+ * A record that does not match the filter any more, or never did: then ignore it.
+ *
+ * @generated from message taskledger.v1.TaskExecutionChange.Removed
+ */
+export type TaskExecutionChange_Removed = Message<"taskledger.v1.TaskExecutionChange.Removed"> & {
+  /**
+   * The id of the TaskExecution, a UUID. Empty if all of the flow execution are removed.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The id of its flow execution, a UUID.
+   *
+   * @generated from field: string flow_execution_id = 2;
+   */
+  flowExecutionId: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: taskledger.v1.WatchRemoval reason = 3;
+   */
+  reason: WatchRemoval;
+};
+
+/**
+ * Describes the message taskledger.v1.TaskExecutionChange.Removed.
+ * Use `create(TaskExecutionChange_RemovedSchema)` to create a new message.
+ */
+export const TaskExecutionChange_RemovedSchema: GenMessage<TaskExecutionChange_Removed> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 27, 0);
+
+/**
  * Keeps the TaskExecutions of the caller's organization.
  *
  * Every method is safe to repeat. Another organization's records do not exist: their ids are answered
@@ -1140,6 +1495,47 @@ export const TaskExecutionService: GenService<{
     methodKind: "unary";
     input: typeof ListTaskExecutionEventsRequestSchema;
     output: typeof ListTaskExecutionEventsResponseSchema;
+  },
+  /**
+   * Waits until a TaskExecution has ended or is deleted, and returns it with its payloads. Role: viewer.
+   *
+   * If that takes longer than `wait`, or than the deadline of the call, it is returned as it is then, and
+   * `ended` is false. Fails with NOT_FOUND if the organization has no such TaskExecution.
+   *
+   * @generated from rpc taskledger.v1.TaskExecutionService.WaitTaskExecution
+   */
+  waitTaskExecution: {
+    methodKind: "unary";
+    input: typeof WaitTaskExecutionRequestSchema;
+    output: typeof WaitTaskExecutionResponseSchema;
+  },
+  /**
+   * Watches TaskExecutions: tells of those there are, then of each change, until the caller hangs up. Role: viewer.
+   *
+   * First come `snapshot` messages with what the filter matches, newest first; what changes meanwhile comes as
+   * `changes`. `synced` says that all that was there is told. From then on come `changes`, and `keepalive` at
+   * least every 15 seconds; whoever hears nothing for longer has lost the connection.
+   *
+   * Each change is of a record as it is by then: whoever reads slowly is told of the newest state and not of
+   * those in between, but no record that changed is ever left out, and no state is told twice. The revisions
+   * told of one flow execution only grow. A record that was deleted or does not match any more is `removed`.
+   *
+   * Whoever loses the connection calls again with the same filter and the `resume_token` of the last message
+   * it got, at any server, and is told what is missing; without one, or after `resync`, everything is told
+   * anew. Watching one flow execution, `end` is the last message, when it has ended and no task execution of it is open, or it is
+   * deleted; a stream that ends in any other way, OK or not, was broken off.
+   *
+   * Fails with INVALID_ARGUMENT if the token was not issued for this filter and organization; with NOT_FOUND if
+   * the organization has no such flow execution or flow; with RESOURCE_EXHAUSTED over the limit of streams.
+   * Ends with UNAUTHENTICATED when the credential is revoked or expires; with ABORTED, or cut off, when the caller
+   * reads nothing for a minute; with UNAVAILABLE from time to time, and when the server shuts down: resume then.
+   *
+   * @generated from rpc taskledger.v1.TaskExecutionService.WatchTaskExecutions
+   */
+  watchTaskExecutions: {
+    methodKind: "server_streaming";
+    input: typeof WatchTaskExecutionsRequestSchema;
+    output: typeof WatchTaskExecutionsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_taskledger_v1_task_execution_service, 0);

@@ -1,0 +1,313 @@
+import type { EntityManager } from "@mikro-orm/postgresql";
+import type { Caller } from "../auth/caller.ts";
+import { LedgerError, notFound } from "../errors.ts";
+import type { RunView } from "../flow-execution/flow-execution.message.ts";
+import type { SealedPlaces } from "../page-token/sealed-places.ts";
+import { shardCount, shardOf } from "../task-execution/feed-shard.ts";
+import { type FeedEntry, type FeedPage, readFeed, readHeads } from "./feed-statements.ts";
+import type { Feeds } from "./feeds.ts";
+import type { FeedCursor, OrganizationFeed, Taken } from "./organization-feed.ts";
+import { covers, passing } from "./places.ts";
+import { readResumeToken, resumeTokenInvalid, writeResumeToken } from "./resume-token.ts";
+import { hasFlow, readRun } from "./snapshot-statements.ts";
+import { isOver, type ResyncReason, type Told, type WatchKind } from "./watch-kind.ts";
+
+/** What a watch takes from outside. */
+export interface WatchDeps {
+  readonly feeds: Feeds;
+  readonly sealed: SealedPlaces;
+  readonly now: () => Date;
+  /** From 0 up to, and without, 1. */
+  readonly random: () => number;
+}
+
+/** Who watches, and from where on. */
+export interface WatchCall {
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+  /** Throws if the credential is not valid any more. */
+  readonly recheck: () => Promise<void>;
+  readonly resumeToken: string;
+  readonly changesOnly: boolean;
+}
+
+/** What came of going on in the feed. */
+interface Step<Response> {
+  readonly cursor: FeedCursor;
+  readonly response: Response | undefined;
+  readonly resync: ResyncReason | undefined;
+  /** Whether that is all there was. */
+  readonly isEnd: boolean;
+  /** The watched run, if it changed. */
+  readonly run: RunView | undefined;
+}
+
+/**
+ * Tells what there is and what changes: see WatchTaskExecutions for the order of the messages.
+ *
+ * All it holds is where it is; what it tells is read when the message before was taken. What it holds elsewhere is
+ * given back when the signal aborts, never only at the end of the iterator.
+ */
+export async function* watch<Item, Change, Response>(
+  deps: WatchDeps,
+  call: WatchCall,
+  kind: WatchKind<Item, Change, Response>,
+): AsyncGenerator<Response> {
+  const { limits } = deps.feeds;
+  const self = new Watch(deps, call, kind);
+  const expires = performance.now() + limits.ageMs * (1 + deps.random());
+  let checked = performance.now();
+  for await (const response of self.tell()) {
+    const told = performance.now();
+    self.told = told;
+    yield response;
+    const taken = performance.now();
+    if (taken - told > limits.stallMs) {
+      throw slowConsumer(limits.stallMs);
+    }
+    if (taken > expires) {
+      const message = "the watch has lasted long enough; resume it with the token of its last message";
+      throw new LedgerError("WATCH_EXPIRED", message, { retryAfterMs: 100 });
+    }
+    if (taken - checked > limits.recheckMs) {
+      await call.recheck();
+      checked = taken;
+    }
+  }
+}
+
+class Watch<Item, Change, Response> {
+  /** When the last message was told. */
+  told = performance.now();
+  readonly #deps: WatchDeps;
+  readonly #call: WatchCall;
+  readonly #kind: WatchKind<Item, Change, Response>;
+  readonly #em: () => EntityManager;
+  #feed!: OrganizationFeed;
+  #cursor!: FeedCursor;
+  #after: string | undefined;
+  /** What was read of the database because the feed does not keep it any more, and how much of it is told. */
+  #page: { readonly read: FeedPage; next: number } | undefined;
+  /** The watched run, if nothing more is to come of it. */
+  #over: RunView | undefined;
+  #isAtEnd = false;
+  #rung = false;
+  #wake = (): void => undefined;
+
+  constructor(deps: WatchDeps, call: WatchCall, kind: WatchKind<Item, Change, Response>) {
+    this.#deps = deps;
+    this.#call = call;
+    this.#kind = kind;
+    this.#em = () => deps.feeds.em(call.caller.organizationId);
+  }
+
+  async *tell(): AsyncGenerator<Response> {
+    const { feeds } = this.#deps;
+    const { caller, signal } = this.#call;
+    signal.addEventListener("abort", () => this.#ring(), { once: true });
+    this.#feed = await feeds.join(caller, () => this.#ring(), signal);
+    let resync = await this.#begin();
+    for (;;) {
+      if (resync !== undefined) {
+        const { places } = await readHeads(this.#em(), caller.organizationId);
+        this.#cursor = { places, next: undefined };
+        this.#page = undefined;
+        this.#after = "";
+        yield await this.#response({ case: "resync", reason: resync });
+      }
+      yield* this.#tellSnapshot();
+      resync = (yield* this.#catchUp()) ?? (yield* this.#follow());
+      if (resync === undefined) {
+        yield await this.#response({ case: "end", run: this.#over! });
+        return;
+      }
+    }
+  }
+
+  /** Finds out where to begin; returns why everything is to be told anew, if it is. */
+  async #begin(): Promise<ResyncReason | undefined> {
+    const { sealed, now, feeds } = this.#deps;
+    const { resumeToken, changesOnly, caller } = this.#call;
+    const { runId, flowId, scope } = this.#kind;
+    if (runId !== undefined && (await readRun(this.#em(), caller.organizationId, runId)) === undefined) {
+      throw notFound("flow execution");
+    }
+    if (flowId !== undefined && !(await hasFlow(this.#em(), flowId))) {
+      throw notFound("flow");
+    }
+    const heads = await readHeads(this.#em(), caller.organizationId);
+    if (resumeToken === "") {
+      this.#cursor = { places: heads.places, next: undefined };
+      this.#after = changesOnly ? undefined : "";
+      return undefined;
+    }
+    const { places, after, issued } = await readResumeToken(sealed, this.#em(), scope, resumeToken);
+    if (!covers(heads.places, places)) {
+      throw resumeTokenInvalid();
+    }
+    this.#cursor = { places, next: undefined };
+    this.#after = after;
+    const isTooOld = now().getTime() - issued * 1000 > feeds.limits.tokenMs;
+    return isTooOld || !covers(places, heads.pruned) ? "token too old" : undefined;
+  }
+
+  /** Tells what there is, page by page. What has changed since the beginning is left to what follows. */
+  async *#tellSnapshot(): AsyncGenerator<Response, void> {
+    while (this.#after !== undefined) {
+      const page = await this.#kind.readSnapshot(this.#em(), this.#cursor.places, this.#after);
+      const changes = await this.#kind.toChanges(this.#em(), page.items);
+      this.#after = page.after;
+      if (changes.length > 0) yield await this.#response({ case: "snapshot", changes });
+      else yield* this.#breakSilence();
+    }
+  }
+
+  /** Tells what has changed since, up to now. */
+  async *#catchUp(): AsyncGenerator<Response, ResyncReason | undefined> {
+    const { organizationId } = this.#call.caller;
+    const { runId } = this.#kind;
+    const run = runId === undefined ? undefined : await readRun(this.#em(), organizationId, runId);
+    this.#over = run && isOver(run) ? run : undefined;
+    const { places } = await readHeads(this.#em(), organizationId);
+    while (!covers(this.#cursor.places, places)) {
+      const resync = yield* this.#advance();
+      if (resync !== undefined) return resync;
+      yield* this.#breakSilence();
+      if (this.#isAtEnd && !covers(this.#cursor.places, places)) {
+        // The feed of this process has not come as far yet.
+        this.#feed.ring();
+        await this.#pause();
+      }
+    }
+    yield await this.#response({ case: "synced" });
+    return undefined;
+  }
+
+  /** Tells what changes, until the watched run is over. */
+  async *#follow(): AsyncGenerator<Response, ResyncReason | undefined> {
+    while (this.#over === undefined) {
+      const resync = yield* this.#advance();
+      if (resync !== undefined) return resync;
+      yield* this.#breakSilence();
+      if (this.#isAtEnd && this.#over === undefined) await this.#pause();
+    }
+    return undefined;
+  }
+
+  /** Goes on in the feed by one message at most. */
+  async *#advance(): AsyncGenerator<Response, ResyncReason | undefined> {
+    this.#call.signal.throwIfAborted();
+    this.#rung = false;
+    const { next } = this.#cursor;
+    const step =
+      next === undefined
+        ? await this.#step()
+        : await this.#feed.share(`${next} ${this.#kind.key}`, () => this.#step());
+    this.#cursor = step.cursor;
+    this.#isAtEnd = step.isEnd;
+    if (step.run !== undefined) this.#over = isOver(step.run) ? step.run : undefined;
+    if (step.response !== undefined) yield step.response;
+    return step.resync;
+  }
+
+  /** Makes the next message. It depends on nothing but the cursor, if that is one of this feed, and the kind. */
+  async #step(): Promise<Step<Response>> {
+    const { changesPerMessage, messageBytes } = this.#deps.feeds.limits;
+    const { runId } = this.#kind;
+    const items: Item[] = [];
+    let bytes = 0;
+    let resync: ResyncReason | undefined;
+    let run: RunView | undefined;
+    const taken = await this.#take((entry) => {
+      if (entry.flowExecutionId === runId && entry.run?.isSuperseded === false) run = entry.run.state;
+      const picked = this.#kind.pick(entry);
+      if (picked === "resync") {
+        resync = "undeleted";
+      } else if (picked !== undefined) {
+        items.push(...picked.items);
+        bytes += picked.bytes;
+      }
+      return resync !== undefined || items.length >= changesPerMessage || bytes >= messageBytes;
+    });
+    if (taken === undefined) {
+      const cursor = this.#cursor;
+      return { cursor, response: undefined, resync: "token too old", isEnd: false, run: undefined };
+    }
+    const { cursor, isEnd } = taken;
+    const changes = items.length === 0 ? [] : await this.#kind.toChanges(this.#em(), items);
+    const response =
+      changes.length === 0 ? undefined : await this.#response({ case: "changes", changes }, cursor);
+    return { cursor, response, resync, isEnd, run };
+  }
+
+  /** Takes what comes next, from the feed or from the database; undefined if it is not there any more. */
+  async #take(isFull: (entry: FeedEntry) => boolean): Promise<Taken | undefined> {
+    if (this.#page === undefined) {
+      const taken = this.#feed.take(this.#cursor, isFull);
+      if (taken !== undefined) {
+        return taken;
+      }
+      const read = await this.#readPage();
+      if (!covers(this.#cursor.places, read.heads.pruned)) {
+        return undefined;
+      }
+      this.#page = { read, next: 0 };
+    }
+    const { read, next } = this.#page;
+    let { places } = this.#cursor;
+    for (let index = next; index < read.entries.length; index++) {
+      const entry = read.entries[index]!;
+      places = passing(places, entry.shard, entry.position);
+      if (isFull(entry)) {
+        this.#page.next = index + 1;
+        return { cursor: { places, next: undefined }, isEnd: false };
+      }
+    }
+    this.#page = undefined;
+    return { cursor: { places: read.places, next: undefined }, isEnd: false };
+  }
+
+  #readPage(): Promise<FeedPage> {
+    const { runId: id } = this.#kind;
+    const run = id === undefined ? undefined : { id, shard: shardOf(id) };
+    const most = this.#deps.feeds.limits.changesPerMessage / (run === undefined ? shardCount : 1);
+    return readFeed(this.#em(), this.#call.caller.organizationId, this.#cursor.places, most, run);
+  }
+
+  async #response(told: Told<Change>, { places } = this.#cursor): Promise<Response> {
+    const place = { places, after: this.#after };
+    const token = await writeResumeToken(this.#deps.sealed, this.#em(), this.#kind.scope, place);
+    return this.#kind.toResponse(token, told);
+  }
+
+  async *#breakSilence(): AsyncGenerator<Response, void> {
+    if (performance.now() - this.told >= this.#deps.feeds.limits.keepaliveMs) {
+      yield await this.#response({ case: "keepalive" });
+    }
+  }
+
+  #ring(): void {
+    this.#rung = true;
+    this.#wake();
+  }
+
+  /** Waits until something has changed, or it is time to say that nothing has. */
+  async #pause(): Promise<void> {
+    const silentMs = performance.now() - this.told;
+    if (this.#rung) {
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, this.#deps.feeds.limits.keepaliveMs - silentMs));
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+function slowConsumer(stallMs: number): LedgerError {
+  const message = `nothing was read for ${stallMs / 1000} seconds; resume the watch with the token of its last message`;
+  return new LedgerError("SLOW_CONSUMER", message);
+}
