@@ -36,7 +36,8 @@ export interface CreateContext {
  * Creates a run, or returns the one that the same request has created before.
  *
  * The number of the run is taken under the lock of the flow's row, so that numbers have no gaps. A managed run
- * begins in the same transaction.
+ * begins in the same transaction. The input is checked before it: only if the flow has got a new version since,
+ * once more within.
  *
  * @throws LedgerError REQUEST_ID_REUSED, FLOW_DELETED, NOT_FOUND or INPUT_MISMATCH
  */
@@ -45,8 +46,10 @@ export async function createFlowExecution(
   { writePath, author }: CreateContext,
   run: NewRun,
 ): Promise<{ readonly run: FlowExecution; readonly isNew: boolean }> {
+  const { organizationId } = author.caller;
+  const checkedVersion = await checkBefore(em, organizationId, run);
   const { id, isNew } = await writePath.transact(em, author, async (work) => {
-    const { em: tx, organizationId, now } = work;
+    const { em: tx, now } = work;
     const existing = await tx.findOne(FlowExecution, { requestId: run.requestId }, { populate: ["input"] });
     if (existing !== null) {
       requireSame(existing, run);
@@ -59,7 +62,9 @@ export async function createFlowExecution(
     if (flowVersion > flow.version) {
       throw notFound("flow version");
     }
-    await requireInput(tx, { flowId: run.flowId, flowVersion }, run.input);
+    if (flowVersion !== checkedVersion) {
+      await requireInput(tx, organizationId, { flowId: run.flowId, flowVersion }, run.input);
+    }
     const row = {
       ...run,
       organizationId,
@@ -82,6 +87,21 @@ export async function createFlowExecution(
     return { id, isNew: true };
   });
   return { run: await em.findOneOrFail(FlowExecution, { id }, { populate: ["input"] }), isNew };
+}
+
+/** Checks the input of a run that is most likely new, and returns for which version of its flow. */
+async function checkBefore(
+  em: EntityManager,
+  organizationId: string,
+  { flowId, flowVersion: wanted, input, requestId }: NewRun,
+): Promise<number | undefined> {
+  const flow = await em.findOne(Flow, { id: flowId, deleteTime: null });
+  if (flow === null || (await em.count(FlowExecution, { requestId })) > 0) {
+    return undefined;
+  }
+  const flowVersion = wanted ?? flow.version;
+  await requireInput(em, organizationId, { flowId, flowVersion }, input);
+  return flowVersion;
 }
 
 /** Refuses a repeated request that asks for something else. What it leaves out is not compared. */

@@ -32,7 +32,7 @@ export async function createFlow(
   { caller, now }: Change,
   { text, newId }: { readonly text: string; readonly newId: () => string },
 ): Promise<CurrentFlow & { readonly isNew: boolean }> {
-  const definition = await requireDefinition(text);
+  const definition = await requireDefinition(caller.organizationId, text);
   return inTransaction(em, async (tx) => {
     const existing = await tx.findOne(Flow, { name: definition.name, deleteTime: null });
     if (existing !== null) {
@@ -66,7 +66,7 @@ export async function changeFlow(
   { caller, now }: Change,
   { id, etag, text }: { readonly id: string; readonly etag: string; readonly text: string },
 ): Promise<CurrentFlow & { readonly isNew: boolean }> {
-  const definition = await requireDefinition(text);
+  const definition = await requireDefinition(caller.organizationId, text);
   return inTransaction(em, async (tx) => {
     const flow = await lockFlow(tx, id);
     if (flow.deleteTime) {

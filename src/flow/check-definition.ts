@@ -2,12 +2,12 @@ import { type ParsedDefinition, parseDefinition } from "./definition.ts";
 import { checkSchema } from "./input-schema.ts";
 
 /** Parses a definition like {@link parseDefinition}, and also checks that its input_schema is a JSON Schema. */
-export async function checkDefinition(text: string): Promise<ParsedDefinition> {
+export async function checkDefinition(organizationId: string, text: string): Promise<ParsedDefinition> {
   const parsed = parseDefinition(text);
   if (parsed.definition === undefined || parsed.definition.inputSchema === undefined) {
     return parsed;
   }
-  const fault = await checkSchema(parsed.definition.inputSchema);
+  const fault = await checkSchema(organizationId, parsed.definition.inputSchema);
   if (fault === undefined) {
     return parsed;
   }

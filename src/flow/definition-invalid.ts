@@ -16,8 +16,8 @@ const mostViolationBytes = 4000;
  * @throws LedgerError DEFINITION_INVALID with what is wrong, each with line and column: the first problems, as
  * many as fit into an error. ValidateFlow gives all.
  */
-export async function requireDefinition(text: string): Promise<Definition> {
-  const { definition, problems } = await checkDefinition(text);
+export async function requireDefinition(organizationId: string, text: string): Promise<Definition> {
+  const { definition, problems } = await checkDefinition(organizationId, text);
   if (definition !== undefined) {
     return definition;
   }

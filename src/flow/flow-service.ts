@@ -71,8 +71,8 @@ export function flowService({ now, newId, pageTokens }: FlowServiceDeps): Servic
       };
     },
 
-    async validateFlow({ definition }) {
-      return toValidateFlowResponse(await checkDefinition(definition));
+    async validateFlow({ definition }, ctx) {
+      return toValidateFlowResponse(await checkDefinition(callerOf(ctx).organizationId, definition));
     },
 
     async deleteFlow({ id, etag }, ctx) {

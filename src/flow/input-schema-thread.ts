@@ -25,9 +25,12 @@ export function answer({ schema, input }: Question): Answer {
   // `format` says what a text means and checks nothing, as JSON Schema has it by default.
   const ajv = new Ajv2020({
     allErrors: false,
+    // Words that mean nothing are mistakes; what is merely unusual is not.
     strict: true,
     strictTypes: false,
+    strictTuples: false,
     strictRequired: false,
+    ownProperties: true,
     validateFormats: false,
   });
   try {
@@ -58,3 +61,4 @@ function toFault({ instancePath, message = "does not match", params }: ErrorObje
 }
 
 parentPort?.on("message", (question: Question) => parentPort!.postMessage(answer(question)));
+parentPort?.postMessage("ready");

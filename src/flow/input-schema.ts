@@ -6,11 +6,14 @@ import type { Answer, InputFault, Question } from "./input-schema-thread.ts";
 /** How long one check may take: ordinary ones take a millisecond. */
 const mostMs = 1000;
 
+/** How long a thread may take to start on a busy machine. */
+const startMs = 5000;
+
 /** How long the thread is kept when nothing is asked. */
 const idleMs = 10_000;
 
-/** How many checks may wait for the thread. */
-const mostWaiting = 200;
+/** How many checks of one organization may wait for the thread. */
+const mostWaiting = 50;
 
 /** What a thread may hold, in MB. */
 const threadMemory = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 16, stackSizeMb: 2 };
@@ -25,8 +28,8 @@ const tooCostly: Answer = {
 };
 
 /** Says what is wrong with a JSON Schema (2020-12), or undefined. References to other documents are not followed. */
-export async function checkSchema(schema: Json): Promise<string | undefined> {
-  const answer = await checks.ask({ schema: JSON.stringify(schema) });
+export async function checkSchema(organizationId: string, schema: Json): Promise<string | undefined> {
+  const answer = await checks.ask(organizationId, { schema: JSON.stringify(schema) });
   return "schemaFault" in answer ? answer.schemaFault : undefined;
 }
 
@@ -37,11 +40,12 @@ export async function checkSchema(schema: Json): Promise<string | undefined> {
  * @param input undefined if there is none, which matches no schema
  */
 export async function checkInput(
+  organizationId: string,
   schemaText: string,
   input: Json | undefined,
 ): Promise<readonly InputFault[]> {
   const text = input === undefined ? null : JSON.stringify(input);
-  const answer = await checks.ask({ schema: schemaText, input: text });
+  const answer = await checks.ask(organizationId, { schema: schemaText, input: text });
   return "faults" in answer
     ? answer.faults
     : [{ path: "input", message: `cannot be checked: the flow's input_schema ${answer.schemaFault}` }];
@@ -49,22 +53,27 @@ export async function checkInput(
 
 /**
  * Asks a thread, one question after the other, and ends it when it takes too long: nothing that a tenant writes
- * may hold up the service.
+ * may hold up the service. Organizations take turns, so that none waits for all that another one asks.
  */
 class Checks {
-  readonly #waiting: Waiting[] = [];
+  /** What waits, by organization: who came first comes first. */
+  readonly #waiting = new Map<string, Waiting[]>();
   #worker: Worker | undefined;
+  #isReady = false;
   #current: Waiting | undefined;
+  #lastOrganizationId = "";
   #timer: NodeJS.Timeout | undefined;
 
-  ask(question: Question): Promise<Answer> {
-    if (this.#waiting.length >= mostWaiting) {
+  ask(organizationId: string, question: Question): Promise<Answer> {
+    const waiting = this.#waiting.get(organizationId) ?? [];
+    if (waiting.length >= mostWaiting) {
       throw new LedgerError("TOO_MANY_REQUESTS", `${mostWaiting} checks of inputs wait; repeat the request`, {
         retryAfterMs: 1000,
       });
     }
     return new Promise((resolve) => {
-      this.#waiting.push({ question, resolve });
+      waiting.push({ question, resolve });
+      this.#waiting.set(organizationId, waiting);
       this.#next();
     });
   }
@@ -74,28 +83,51 @@ class Checks {
       return;
     }
     clearTimeout(this.#timer);
-    this.#current = this.#waiting.shift();
+    this.#current = this.#take();
     if (this.#current === undefined) {
       this.#timer = setTimeout(() => this.#end(), idleMs).unref();
-      return;
+    } else if (this.#isReady) {
+      this.#post();
+    } else {
+      this.#worker ??= this.#start();
+      this.#timer = setTimeout(() => this.#giveUp(), startMs);
     }
-    this.#worker ??= this.#start();
-    this.#worker.postMessage(this.#current.question);
-    this.#timer = setTimeout(() => this.#giveUp(), mostMs + (this.#isStarting ? startMs : 0));
   }
 
-  #isStarting = false;
+  /** Takes what waits longest of an organization that was not the last one, if there is another. */
+  #take(): Waiting | undefined {
+    const organizationIds = [...this.#waiting.keys()];
+    const chosen = organizationIds.find((id) => id !== this.#lastOrganizationId) ?? organizationIds[0];
+    if (chosen === undefined) {
+      return undefined;
+    }
+    this.#lastOrganizationId = chosen;
+    const [next, ...rest] = this.#waiting.get(chosen)!;
+    this.#waiting.delete(chosen);
+    if (rest.length > 0) this.#waiting.set(chosen, rest);
+    return next;
+  }
+
+  #post(): void {
+    clearTimeout(this.#timer);
+    this.#worker?.postMessage(this.#current?.question);
+    this.#timer = setTimeout(() => this.#giveUp(), mostMs);
+  }
 
   #start(): Worker {
-    this.#isStarting = true;
     const worker = new Worker(new URL("./input-schema-thread.ts", import.meta.url), {
       resourceLimits: threadMemory,
       execArgv: [],
     });
     worker.unref();
-    worker.on("message", (answer: Answer) => {
-      this.#isStarting = false;
-      this.#answer(answer);
+    worker.on("message", (message: Answer | "ready") => {
+      if (this.#worker !== worker) return;
+      if (message !== "ready") {
+        this.#answer(message);
+      } else {
+        this.#isReady = true;
+        this.#post();
+      }
     });
     // Out of memory, or out of stack.
     worker.on("error", () => {
@@ -120,11 +152,9 @@ class Checks {
     clearTimeout(this.#timer);
     const worker = this.#worker;
     this.#worker = undefined;
+    this.#isReady = false;
     worker?.terminate().catch(() => {});
   }
 }
-
-/** How long a thread may take to start on a busy machine. */
-const startMs = 5000;
 
 const checks = new Checks();

@@ -7,7 +7,7 @@ import { requireDefinition } from "../../src/flow/definition-invalid.ts";
 
 async function refusalOf(text: string): Promise<LedgerError> {
   try {
-    await requireDefinition(text);
+    await requireDefinition("organization", text);
   } catch (error) {
     if (error instanceof LedgerError) return error;
   }
