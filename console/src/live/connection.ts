@@ -22,10 +22,13 @@ function update(): void {
   }
 }
 
-/** Tells the banner how a view on this page is connected. */
-export function useReportConnection(connection: Connection): void {
+/** Tells the banner how a view on this page is connected; undefined if it is not live. */
+export function useReportConnection(connection: Connection | undefined): void {
   const id = useId();
   useEffect(() => {
+    if (connection === undefined) {
+      return undefined;
+    }
     connections.set(id, connection);
     update();
     return () => {

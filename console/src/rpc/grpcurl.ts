@@ -1,10 +1,4 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { type DescMethod, toJsonString } from "@bufbuild/protobuf";
-
-/** Returns a request as JSON. */
-export function requestJson<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc>): string {
-  return toJsonString(schema, request);
-}
+import type { DescMethod } from "@bufbuild/protobuf";
 
 /**
  * Returns the command that makes a call, to paste into a shell.

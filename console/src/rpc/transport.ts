@@ -1,8 +1,8 @@
+import { toJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { refuseSession, type Session } from "../session/session.ts";
 import type { CallLog } from "./call-log.ts";
-import { requestJson } from "./grpcurl.ts";
 
 /** Returns the way to the service that this page came from, signed in. */
 export function createTransport(session: Session, log: CallLog): Transport {
@@ -23,18 +23,36 @@ function authorize(credential: string): Interceptor {
 function recordCalls(log: CallLog): Interceptor {
   return (next) => async (req) => {
     const request = req.stream ? await firstOf(req.message) : req.message;
-    const end = log.begin(req.method, request === undefined ? "{}" : requestJson(req.method.input, request));
+    const end = log.begin(req.method, request === undefined ? "{}" : toJsonString(req.method.input, request));
+    const fail = (error: unknown) => end(nameOf(ConnectError.from(error).code));
     try {
-      const response = await next(
-        req.stream && request !== undefined ? { ...req, message: iterate(request) } : req,
-      );
+      const again = req.stream && request !== undefined ? { ...req, message: iterate(request) } : req;
+      const response = await next(again);
+      if (response.stream) {
+        return { ...response, message: observe(response.message, () => end("ok"), fail) };
+      }
       end("ok");
       return response;
     } catch (error) {
-      end(nameOf(ConnectError.from(error).code));
+      fail(error);
       throw error;
     }
   };
+}
+
+/** Passes a stream on, and tells how it ended. */
+async function* observe<T>(
+  messages: AsyncIterable<T>,
+  onEnd: () => void,
+  onError: (error: unknown) => void,
+): AsyncIterable<T> {
+  try {
+    yield* messages;
+    onEnd();
+  } catch (error) {
+    onError(error);
+    throw error;
+  }
 }
 
 /** Takes the one message of a server stream. */
@@ -55,13 +73,19 @@ export function nameOf(code: Code): string {
 }
 
 function endSession(session: Session): Interceptor {
+  const look = (error: unknown) => {
+    if (ConnectError.from(error).code === Code.Unauthenticated) {
+      refuseSession(session);
+    }
+  };
   return (next) => async (req) => {
     try {
-      return await next(req);
+      const response = await next(req);
+      return response.stream
+        ? { ...response, message: observe(response.message, () => undefined, look) }
+        : response;
     } catch (error) {
-      if (ConnectError.from(error).code === Code.Unauthenticated) {
-        refuseSession(session);
-      }
+      look(error);
       throw error;
     }
   };

@@ -51,6 +51,9 @@ export function RunsPage() {
         <div className="empty card">
           <h2>Nothing has run yet</h2>
           <p>Start a run of a flow and watch it here.</p>
+          <Link to="/flows" className="button primary">
+            To the flows
+          </Link>
         </div>
       )}
     </>
@@ -66,9 +69,9 @@ function columnsOf(names: ReadonlyMap<string, string>): readonly Column<FlowExec
       header: "Run",
       width: "minmax(0, 3fr)",
       cell: (run) => (
-        <span className="row-link">
+        <Link to="/runs/$runId" params={{ runId: run.id }} className="row-link">
           {names.get(run.flowId) ?? "…"} <span className="number muted">#{run.runNumber}</span>
-        </span>
+        </Link>
       ),
     },
     {
@@ -81,7 +84,7 @@ function columnsOf(names: ReadonlyMap<string, string>): readonly Column<FlowExec
       id: "progress",
       header: "Progress",
       width: "minmax(140px, 1.5fr)",
-      cell: (run) => <RunProgress run={run} />,
+      cell: (run) => <RunProgress progress={run.progress} />,
     },
     {
       id: "duration",

@@ -1,43 +1,90 @@
+import { createClient } from "@connectrpc/connect";
 import { useInfiniteQuery } from "@connectrpc/connect-query";
-import { useMemo } from "react";
+import { keepPreviousData } from "@tanstack/react-query";
+import { useMemo, useState, useSyncExternalStore } from "react";
 import type { FlowExecution } from "../../../gen/taskledger/v1/flow_execution_pb.ts";
-import { FlowExecutionService } from "../../../gen/taskledger/v1/flow_execution_service_pb.ts";
-import { type Connection, useReportConnection } from "../live/connection.ts";
-import { toProblem } from "../rpc/problem.ts";
-import { type RunFilter, toRequest } from "./run-filter.ts";
+import {
+  FlowExecutionService,
+  type WatchFlowExecutionsResponse,
+} from "../../../gen/taskledger/v1/flow_execution_service_pb.ts";
+import { Collection } from "../live/collection.ts";
+import { type Subscription, useWatch } from "../live/use-watch.ts";
+import { useAccount } from "../session/account.tsx";
+import { mergeRuns } from "./merge-runs.ts";
+import { type RecentRun, toRunChanges } from "./run-changes.ts";
+import { type RunFilter, statusesOf, toRequest } from "./run-filter.ts";
 
 /** Runs that pass a filter, newest first. */
 export interface Runs {
   /** Undefined until they are there. */
   readonly runs: readonly FlowExecution[] | undefined;
   readonly error: unknown;
+  /** Undefined if there are no more, or they are on their way. */
   readonly loadMore: (() => void) | undefined;
 }
 
-/** Loads the runs that pass a filter, page by page, and keeps them up to date. */
+/**
+ * Loads the runs that pass a filter, page by page, and keeps them up to date.
+ *
+ * An organization may have any number of runs, so the watch tells only of what changes from now on; the pages
+ * are loaded after it has begun, so that nothing is missed in between.
+ */
 export function useRuns(filter: RunFilter): Runs {
-  const query = useInfiniteQuery(
+  const { transport } = useAccount();
+  const request = useMemo(() => toRequest(filter), [filter]);
+  // Deleted runs cannot be watched; they are looked at now and then.
+  const isWatched = !statusesOf(filter).includes("deleted");
+  const [subscriptionKey, setSubscriptionKey] = useState(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the key asks for a new one
+  const changes = useMemo(() => new Collection<RecentRun>(), [request, subscriptionKey]);
+  const subscription = useMemo((): Subscription<WatchFlowExecutionsResponse> | undefined => {
+    if (!isWatched) {
+      return undefined;
+    }
+    const client = createClient(FlowExecutionService, transport);
+    return {
+      open: (resumeToken, signal) =>
+        client.watchFlowExecutions({ ...request, changesOnly: true, resumeToken }, { signal, timeoutMs: 0 }),
+      onMessage: ({ content }) => {
+        if (content.case === "synced") {
+          changes.sync();
+        } else if (content.case === "changes" || content.case === "snapshot") {
+          changes.apply(toRunChanges(content.value.flowExecutions));
+        }
+      },
+      // What was missed is not told again, so the pages are loaded anew, below a new watch.
+      onRestart: () => setSubscriptionKey((key) => key + 1),
+    };
+  }, [transport, request, isWatched, changes]);
+  const watchError = useWatch(subscription);
+  const { items, isSynced } = useSyncExternalStore(changes.subscribe, changes.state);
+
+  const { data, error, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery(
     FlowExecutionService.method.listFlowExecutions,
-    { ...toRequest(filter), pageSize: 100, pageToken: "" },
+    { ...request, pageSize: 100, pageToken: "" },
     {
       pageParamKey: "pageToken",
       getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined,
-      refetchInterval: 2000,
+      enabled: isSynced || !isWatched,
+      refetchInterval: isWatched ? false : 5000,
+      // Only a list that was loaded after the watch began has no gap: so with each new watch, anew.
+      staleTime: 0,
+      placeholderData: keepPreviousData,
     },
   );
-  const { data, error, hasNextPage, isFetchingNextPage, fetchNextPage, failureReason } = query;
-  const runs = useMemo(() => data?.pages.flatMap(({ flowExecutions }) => flowExecutions), [data]);
-  useReportConnection(connectionOf(runs !== undefined, failureReason));
+  const runs = useMemo(
+    () =>
+      data &&
+      mergeRuns(
+        data.pages.flatMap(({ flowExecutions }) => flowExecutions),
+        items,
+        !hasNextPage,
+      ),
+    [data, items, hasNextPage],
+  );
   return {
     runs,
-    error: error !== null && !toProblem(error).isOutage ? error : undefined,
-    loadMore: hasNextPage && !isFetchingNextPage ? () => void fetchNextPage() : undefined,
+    error: watchError ?? error ?? undefined,
+    loadMore: hasNextPage && !isFetching ? () => void fetchNextPage() : undefined,
   };
-}
-
-function connectionOf(isLoaded: boolean, failure: unknown): Connection {
-  if (failure !== null && toProblem(failure).isOutage) {
-    return "reconnecting";
-  }
-  return isLoaded ? "live" : "connecting";
 }

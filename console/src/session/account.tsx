@@ -64,3 +64,8 @@ export function roleName(role: Role): string {
 export function mayRead(role: Role): boolean {
   return role !== Role.WORKER;
 }
+
+/** Says whether a role may amend, cancel, delete and start. The service has the last word. */
+export function mayEdit(role: Role): boolean {
+  return role === Role.EDITOR || role === Role.ADMIN || role === Role.PLATFORM_ADMIN;
+}

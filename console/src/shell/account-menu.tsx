@@ -7,8 +7,10 @@ export function AccountMenu() {
   return (
     <details className="account">
       <summary className="button quiet">
-        <span className="account-name">{organizationName}</span>
-        <span className="tag">{roleName(role)}</span>
+        <span className="account-text">
+          <span className="account-name">{organizationName}</span>
+          <span className="account-role">{roleName(role)}</span>
+        </span>
       </summary>
       <div className="account-menu card">
         <dl>

@@ -5,7 +5,7 @@ export function Mark() {
   return (
     <span className="mark">
       <img src={icon} alt="" width="22" height="22" />
-      Taskledger
+      <span className="mark-name">Taskledger</span>
     </span>
   );
 }

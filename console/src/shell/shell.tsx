@@ -19,6 +19,7 @@ export function Shell() {
         </Link>
         <nav aria-label="Main" className="main-nav">
           <Link to="/runs">Runs</Link>
+          <Link to="/flows">Flows</Link>
         </nav>
         <div className="top-tools">
           <CallsDrawer />

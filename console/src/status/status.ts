@@ -23,3 +23,8 @@ export function toStatus(number: number): Status {
 export function fromStatus(status: Status): FlowExecution_Status {
   return (statuses.indexOf(status) + 1) as FlowExecution_Status;
 }
+
+/** Says whether something in this status will still change by itself. */
+export function isOpen(status: Status): boolean {
+  return status === "queued" || status === "running";
+}

@@ -7,7 +7,8 @@ import {
   useTable,
 } from "@tanstack/react-table";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { useDistanceFromTop } from "./distance-from-top.ts";
 import { HeaderCell } from "./header-cell.tsx";
 import "./data-table.css";
 
@@ -72,11 +73,7 @@ export function DataTable<Row extends object>({ label, rows, columns, rowId, onE
   const sorted = table.getRowModel().rows;
 
   const body = useRef<HTMLDivElement>(null);
-  const [scrollMargin, setScrollMargin] = useState(0);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: what is above may change with the rows
-  useLayoutEffect(() => {
-    setScrollMargin((body.current?.getBoundingClientRect().top ?? 0) + window.scrollY);
-  }, [rows.length]);
+  const scrollMargin = useDistanceFromTop(body, rows.length);
   const virtualizer = useWindowVirtualizer({
     count: sorted.length,
     estimateSize: () => rowHeight,
