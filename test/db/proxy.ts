@@ -20,8 +20,9 @@ export interface DatabaseProxy extends AsyncDisposable {
    * Breaks the next statements of the service's pool whose text matches, and nothing of its readiness probe.
    *
    * @param times how many; 1 by default
+   * @param skip how many pass before; none by default
    */
-  inject(fault: Fault, statement: RegExp, times?: number): Rule;
+  inject(fault: Fault, statement: RegExp, times?: number, skip?: number): Rule;
   /** Forgets all rules. */
   reset(): void;
   /** Refuses connections, and drops those that are open; true takes them again. */
@@ -31,6 +32,7 @@ export interface DatabaseProxy extends AsyncDisposable {
 interface ActiveRule {
   readonly fault: Fault;
   readonly statement: RegExp;
+  skip: number;
   left: number;
   hits: number;
 }
@@ -44,6 +46,10 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
 
   const faultOf = (text: string): Fault | undefined => {
     const rule = rules.find(({ statement, left }) => left > 0 && statement.test(text));
+    if (rule !== undefined && rule.skip > 0) {
+      rule.skip--;
+      return undefined;
+    }
     if (rule !== undefined) {
       rule.left--;
       rule.hits++;
@@ -80,8 +86,8 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
   };
   return {
     url: url.href,
-    inject(fault, statement, times = 1) {
-      const rule = { fault, statement, left: times, hits: 0 };
+    inject(fault, statement, times = 1, skip = 0) {
+      const rule = { fault, statement, skip, left: times, hits: 0 };
       rules.push(rule);
       return rule;
     },

@@ -4,58 +4,27 @@
  *
  * Usage: node test/hazards/sweep-starvation.ts
  */
-import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
-import { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
 import { leaseLimits } from "../../src/dispatch/lease-limits.ts";
 import { startServiceProcess } from "../service.ts";
-import { executor } from "./chaos/flows.ts";
-import { createSubmitter } from "./chaos/submitter.ts";
+import { claimAll } from "./claim-all.ts";
 import { startScriptDatabase } from "./ledger.ts";
 import { check, print } from "./report.ts";
 
 const lockedRuns = 10;
 const tasksPerRun = 1000;
-const hourMs = 3_600_000;
 /** The pause between sweeps is a quarter longer at most. */
 const mostMs = 2 * 1.25 * leaseLimits.sweepMs;
 
 await using database = await startScriptDatabase();
 await using service = await startServiceProcess(database.serviceUrl);
-const submitter = createSubmitter([service], () => undefined, Math.random);
-const workers = service.client(WorkerService);
-
-/** Starts a run of tasks and claims them all. */
-async function claimAll(name: string, tasks: number): Promise<string> {
-  const run = await submitter.submit(
-    {
-      name,
-      priority: 0,
-      tasks: Array.from({ length: tasks }, (_, index) => ({
-        name: `task-${index}`,
-        dependsOn: [],
-        work: { ms: 0, fails: 0, items: 0 },
-      })),
-    },
-    hourMs,
-  );
-  for (let left = tasks; left > 0; ) {
-    const request = {
-      executors: [executor],
-      maxTaskExecutions: 100,
-      workerId: "test",
-      requestId: randomUUID(),
-    };
-    left -= (await workers.claimTaskExecutions(request)).claimed.length;
-  }
-  return run;
-}
-
 const locked: string[] = [];
-for (let index = 0; index < lockedRuns; index++) locked.push(await claimAll(`locked ${index}`, tasksPerRun));
+for (let index = 0; index < lockedRuns; index++) {
+  locked.push((await claimAll(service, `locked ${index}`, tasksPerRun)).id);
+}
 // Made later, so that its lease comes last in the order in which leases are looked at.
-const other = await claimAll("other", 1);
+const other = (await claimAll(service, "other", 1)).id;
 print(`${lockedRuns * tasksPerRun} leases in ${lockedRuns} runs, one in another`);
 
 const blocker = new Client({ connectionString: database.adminUrl });

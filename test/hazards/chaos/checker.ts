@@ -25,6 +25,9 @@ const codes: readonly Code[] = [
   Code.ResourceExhausted,
 ];
 
+/** The one invariant that is about those who call. */
+export const invariantOfErrors = "clients see only errors that may be";
+
 type Of<K extends Entry["kind"]> = Extract<Entry, { kind: K }>;
 
 function entriesOf<K extends Entry["kind"]>({ history }: Case, kind: K): Of<K>[] {
@@ -44,7 +47,7 @@ export function checkAll(c: Case): Findings {
     ["I10 a correction outdates all that was made from it", correctionsOutdate(c)],
     ["revisions have no gaps", revisionsHaveNoGaps(c)],
     ["no task runs before its upstreams have completed", upstreamsFirst(c)],
-    ["clients see only errors that may be", onlyAllowedErrors(c)],
+    [invariantOfErrors, onlyAllowedErrors(c)],
   ]);
 }
 

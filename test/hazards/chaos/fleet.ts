@@ -5,7 +5,7 @@ import { FlowExecutionService } from "../../../gen/taskledger/v1/flow_execution_
 import { outcomeOf } from "../../client.ts";
 import { bootstrapKey, type ServiceProcess, startServiceProcess } from "../../service.ts";
 import { executor } from "./flows.ts";
-import type { WorkerOptions } from "./worker.ts";
+import type { WorkerOptions } from "./worker-options.ts";
 
 /** A process that is started again whenever it ended, and may be killed and paused meanwhile. */
 export interface Member {
@@ -101,24 +101,21 @@ export async function startServer(databaseUrl: string): Promise<Server> {
   return Object.assign(await startMember(start), { service, restarts });
 }
 
+/** How a worker is made: by hand over a client, or with the library of workers. */
+export type WorkerKind = "worker" | "library-worker";
+
 /** Starts a worker. Each start is another worker to the servers, with a history of its own. */
 export function startWorker(
   base: Omit<WorkerOptions, "key" | "executor" | "name">,
   index: number,
-  onName: (name: string) => void = () => undefined,
+  kind: WorkerKind = "worker",
 ): Promise<Member> {
   let starts = 0;
   return startMember(async () => {
     const name = `worker-${index}-${starts++}`;
-    onName(name);
-    const options: WorkerOptions = {
-      ...base,
-      name,
-      executor,
-      key: bootstrapKey,
-      seed: base.seed + starts * 1000,
-    };
-    const program = fileURLToPath(new URL("worker.ts", import.meta.url));
+    const seed = base.seed + starts * 1000;
+    const options: WorkerOptions = { ...base, name, executor, key: bootstrapKey, seed };
+    const program = fileURLToPath(new URL(`${kind}.ts`, import.meta.url));
     const child = spawn(process.execPath, [program, JSON.stringify(options)], {
       stdio: ["pipe", "pipe", "inherit"],
     });

@@ -19,7 +19,6 @@ export type Entry = { readonly at: number } & (
       readonly run: string;
       readonly id: string;
       readonly task: string;
-      readonly idx: number;
       readonly iteration: number | undefined;
       readonly token: string;
       readonly requestId: string;
@@ -66,7 +65,7 @@ export function readHistory(dir: string): Entry[] {
 const lostStream = /^http\/2 stream closed with error code CANCEL/;
 
 /** Returns the code of an error and its reason without prefix; or the message, if the connection was lost. */
-function toSaid(error: ConnectError): { code: Code; reason: string } {
+export function toSaid(error: ConnectError): { code: Code; reason: string } {
   const reason = error.findDetails(ErrorInfoSchema)[0]?.reason.replace("ERROR_REASON_", "");
   const isLost = reason === undefined && lostStream.test(error.rawMessage);
   return { code: isLost ? Code.Unavailable : error.code, reason: reason ?? error.rawMessage };

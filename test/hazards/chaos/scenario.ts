@@ -70,7 +70,11 @@ export async function play(scenario: Scenario): Promise<Outcome> {
     };
     const workers = await Promise.all(
       Array.from({ length: scenario.workers }, (_, index) =>
-        startWorker({ ...base, seed: scenario.seed * 100 + index }, index),
+        startWorker(
+          { ...base, seed: scenario.seed * 100 + index },
+          index,
+          index % 2 === 0 ? "worker" : "library-worker",
+        ),
       ),
     );
     members.push(...workers);
@@ -146,6 +150,9 @@ async function playOn(scenario: Scenario, stage: Stage) {
   return { flows, hits, corrected, submitter };
 }
 
+/** How long a fault waits for a process that it can strike. */
+const mostPatienceMs = 10_000;
+
 /** Lets the faults happen, and returns how often each kind did. */
 async function strike(plan: readonly Fault[], stage: Stage): Promise<Map<FaultKind, number>> {
   const { database, servers, workers, outages } = stage;
@@ -169,7 +176,10 @@ async function strike(plan: readonly Fault[], stage: Stage): Promise<Map<FaultKi
     }
     const members = kind === "kill-worker" || kind === "pause-worker" ? workers : servers;
     const rotated = members.map((_, index) => members[(index + target) % members.length]!);
-    const member = rotated.find(({ state }) => state === "up");
+    const findUp = () => rotated.find(({ state }) => state === "up");
+    const patience = performance.now() + mostPatienceMs;
+    while (findUp() === undefined && performance.now() < patience) await sleep(20);
+    const member = findUp();
     if (member === undefined) continue;
     hit();
     const healed = kind.startsWith("kill") ? member.kill(lastsMs) : member.pause(sleep(lastsMs));

@@ -1,12 +1,11 @@
 /**
- * A worker that does what the tasks of chaos flows ask, and writes down what it is told. It is killed and paused
+ * A worker without a library, that does what the tasks of chaos flows ask, and writes down what it is told. It is killed and paused
  * by whoever started it.
  *
  * Usage: node worker.ts JSON, see WorkerOptions
  */
-import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fromJson, type JsonObject, type JsonValue, type MessageInitShape, toJson } from "@bufbuild/protobuf";
+import { fromJson, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
 import { anyUnpack, durationFromMs, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -20,18 +19,7 @@ import {
 } from "../../../gen/taskledger/v1/worker_service_pb.ts";
 import { seededRandom } from "../../server/header-fuzz.ts";
 import { createCaller, openHistory } from "./history.ts";
-
-/** What a worker process is told. */
-export interface WorkerOptions {
-  readonly name: string;
-  readonly origins: readonly string[];
-  readonly key: string;
-  readonly executor: string;
-  readonly historyDir: string;
-  readonly seed: number;
-  readonly concurrency: number;
-  readonly beatMs: number;
-}
+import { completionOf, type WorkerOptions } from "./worker-options.ts";
 
 const options: WorkerOptions = JSON.parse(process.argv[2]!);
 const { name, executor, concurrency } = options;
@@ -84,7 +72,6 @@ function take(claimed: readonly ClaimedTaskExecution[], requestId: string): void
       run: task.flowExecutionId,
       id: task.id,
       task: task.taskName,
-      idx: task.taskExecutionIdx,
       iteration: task.iteration,
       token: String(token),
       requestId,
@@ -133,12 +120,11 @@ function failure(): Result {
   return { case: "failed", value: { error: { type: "Planned", message: "as its input asked" } } };
 }
 
-/** Gives what says by whom and from what it was made. */
 function completion({ token, input }: Held, items: number): Result {
-  const made = createHash("sha256").update(JSON.stringify(input)).digest("hex").slice(0, 12);
-  const list: JsonValue = Array.from({ length: items }, (_, index) => `${made}-${index}`);
-  const output = { by: name, token: String(token), made, items: list };
-  return { case: "completed", value: { output: fromJson(ValueSchema, output) } };
+  return {
+    case: "completed",
+    value: { output: fromJson(ValueSchema, completionOf(name, token, input, items)) },
+  };
 }
 
 async function beat(): Promise<void> {
