@@ -87,7 +87,8 @@ export class Heartbeats {
   async #beat(beats: readonly HeldTask[]): Promise<void> {
     const sentAt = performance.now();
     const left = Math.min(...beats.map(({ leaseEnd }) => leaseEnd)) - sentAt;
-    const timeoutMs = Math.min(longestCallMs, Math.max(shortestCallMs, left / 3));
+    // gRPC takes whole milliseconds only.
+    const timeoutMs = Math.ceil(Math.min(longestCallMs, Math.max(shortestCallMs, left / 3)));
     try {
       const { results } = await this.#deps.client.heartbeatTaskExecutions(
         {

@@ -204,6 +204,27 @@ describe("a worker", () => {
     expect(await run.tasks()).toEqual(["long/0 COMPLETED"]);
   });
 
+  // A third of what was left of the lease was the deadline of the call, with a fraction, which no service takes.
+  test("keeps a lease of some seconds: its heartbeats are taken", async () => {
+    const run = await startRun(service, "[{name: long, executor: w30, lease: 6s}]");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    await using watched = startWorker(connect(service.origin, bootstrapKey), {
+      w30: async (task) => {
+        task.progress(0.5, "half");
+        await promise;
+      },
+    });
+    const { count } = watched;
+    await expect
+      .poll(async () => count("trouble") > 0 || (await run.get("long")).lease?.progress?.message, {
+        timeout: 10_000,
+      })
+      .toBe("half");
+    expect(count("trouble")).toBe(0);
+    resolve();
+    expect(await run.ended()).toBe("COMPLETED");
+  });
+
   test("stops a task that is cancelled, and reports it cancelled", async () => {
     const run = await startRun(service, "[{name: long, executor: w9, lease: 1s}]");
     const began = Promise.withResolvers<Task>();
