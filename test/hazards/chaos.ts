@@ -34,7 +34,7 @@ for (const seed of seeds.length > 0 ? seeds : Array.from({ length: 20 }, (_, ind
     kinds: faultKinds,
     faults: 16,
     corrections: 10,
-    patienceMs: 60_000,
+    patienceMs: 120_000,
   });
   describe(`seed ${seed}`, faultKinds, outcome);
 }

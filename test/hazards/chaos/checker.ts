@@ -58,9 +58,7 @@ function runsEndCompleted({ flows, state }: Case): string[] {
       const status = state.runs.get(id)?.status;
       if (status === "completed") return [];
       const tasks = state.tasks.filter((task) => task.run === id && task.status !== "completed");
-      return [
-        `run ${id} is ${status}, with ${tasks.map((t) => `${t.name}/${t.idx} ${t.status} ${t.error ?? ""}`)}`,
-      ];
+      return [`run ${id} is ${status}, with ${tasks.map((t) => `${t.name}/${t.idx} ${t.status}`)}`];
     }),
     ...open.map(({ id, status }) => `task execution ${id} is ${status}`),
     ...(state.leases === 0 ? [] : [`${state.leases} leases are left`]),

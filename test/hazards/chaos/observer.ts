@@ -18,6 +18,9 @@ export const mostOverdueMs = leaseLimits.graceMs + 1.25 * leaseLimits.sweepMs + 
 /** How often it looks. */
 const pollMs = 200;
 
+/** How much later it looks when the machine is too busy for anything to be in time. */
+const mostLateMs = 300;
+
 /**
  * Watches the leases in the database from outside until it is stopped: that every running task has the one that
  * its record names, and that none is over for long.
@@ -56,9 +59,11 @@ export function startObserver(url: string, outages: Outages): { stop(): Promise<
       client.on("error", () => undefined);
       try {
         await client.connect();
-        while (!isStopped) {
-          await look(client);
+        for (let last = Date.now(); !isStopped; last = Date.now()) {
           await new Promise((resolve) => setTimeout(resolve, pollMs));
+          // It does nothing but this: what keeps it waiting keeps the servers waiting.
+          if (Date.now() - last - pollMs > mostLateMs) outages.note(last, Date.now());
+          await look(client);
         }
       } catch {
         // PostgreSQL is being restarted.

@@ -1,4 +1,7 @@
-/** When nobody could be expected to end a lease: the database was away, or a server was paused or all were down. */
+/**
+ * When nobody could be expected to end a lease: the database was away, a server was paused or all were down, or the
+ * machine was too busy.
+ */
 export class Outages {
   readonly #spans: { begin: number; end: number }[] = [];
 
@@ -11,6 +14,11 @@ export class Outages {
     } finally {
       span.end = Date.now();
     }
+  }
+
+  /** Notes an outage that is over. */
+  note(begin: number, end: number): void {
+    this.#spans.push({ begin, end });
   }
 
   /** Returns how many milliseconds between two times were outages. */

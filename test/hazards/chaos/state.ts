@@ -10,7 +10,6 @@ export interface StoredTask {
   readonly status: LiveStatus;
   readonly input: string | null;
   readonly output: string | null;
-  readonly error: string | null;
   readonly edited: boolean;
   readonly iteration: number | null;
   readonly generation: number;
@@ -55,7 +54,7 @@ export async function readState(database: ScriptDatabase): Promise<State> {
     from flow_execution
   `);
   const tasks = await database.query<StoredTask>(`
-    select id, flow_execution_id as run, task_name as name, task_execution_idx as idx, status, input, output, error, edited,
+    select id, flow_execution_id as run, task_name as name, task_execution_idx as idx, status, input, output, edited,
       iteration, generation, lease_token::text as token
     from task_execution
     order by run, name, idx
