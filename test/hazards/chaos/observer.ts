@@ -1,5 +1,6 @@
 import { Client } from "pg";
 import { leaseLimits } from "../../../src/dispatch/lease-limits.ts";
+import type { Server } from "./fleet.ts";
 import type { Outages } from "./outages.ts";
 
 /** What an observer saw. */
@@ -18,14 +19,18 @@ export const mostOverdueMs = leaseLimits.graceMs + 1.25 * leaseLimits.sweepMs + 
 /** How often it looks. */
 const pollMs = 200;
 
-/** How much later it looks when the machine is too busy for anything to be in time. */
-const mostLateMs = 300;
+/** How long a server that does nothing for it may take to answer, before it counts as too busy to do anything in time. */
+const mostAnswerMs = 300;
 
 /**
  * Watches the leases in the database from outside until it is stopped: that every running task has the one that
  * its record names, and that none is over for long.
  */
-export function startObserver(url: string, outages: Outages): { stop(): Promise<Observed> } {
+export function startObserver(
+  url: string,
+  servers: readonly Server[],
+  outages: Outages,
+): { stop(): Promise<Observed> } {
   let isStopped = false;
   const seen = { looks: 0, mostOverdueMs: 0, faults: [] as string[] };
   const look = async (client: Client) => {
@@ -59,11 +64,9 @@ export function startObserver(url: string, outages: Outages): { stop(): Promise<
       client.on("error", () => undefined);
       try {
         await client.connect();
-        for (let last = Date.now(); !isStopped; last = Date.now()) {
-          await new Promise((resolve) => setTimeout(resolve, pollMs));
-          // It does nothing but this: what keeps it waiting keeps the servers waiting.
-          if (Date.now() - last - pollMs > mostLateMs) outages.note(last, Date.now());
+        while (!isStopped) {
           await look(client);
+          await new Promise((resolve) => setTimeout(resolve, pollMs));
         }
       } catch {
         // PostgreSQL is being restarted.
@@ -73,7 +76,19 @@ export function startObserver(url: string, outages: Outages): { stop(): Promise<
       }
     }
   };
-  const running = run();
+  const ping = async ({ state, service }: Server) => {
+    const begin = Date.now();
+    // One that is down says so at once, and counts only if all are.
+    if (state === "up") await fetch(`${service.origin}/healthz`).catch(() => undefined);
+    if (Date.now() - begin > mostAnswerMs) outages.note(begin, Date.now());
+  };
+  const pingAll = async () => {
+    while (!isStopped) {
+      await Promise.all(servers.map(ping));
+      await new Promise((resolve) => setTimeout(resolve, pollMs));
+    }
+  };
+  const running = Promise.all([run(), pingAll()]);
   return {
     async stop() {
       isStopped = true;

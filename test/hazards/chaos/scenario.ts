@@ -79,7 +79,7 @@ export async function play(scenario: Scenario): Promise<Outcome> {
     );
     members.push(...workers);
     const outages = new Outages();
-    const observer = startObserver(database.adminUrl, outages);
+    const observer = startObserver(database.adminUrl, servers, outages);
     const played = await playOn(scenario, { database, servers, workers, outages, dir });
     const observed = await observer.stop();
     // The workers end first: what they are told must not change while it is read.
