@@ -49,8 +49,8 @@ export async function openOrm(url: string, limits: DatabaseLimits, log: Logger):
       `-c idle_in_transaction_session_timeout=${limits.idleInTransactionTimeoutMs}`,
     ].join(" "),
     onPoolCreated(pool) {
-      discardUnfinished(pool);
-      releaseLost(pool);
+      discardUnusable(pool);
+      watchConnections(pool);
     },
   };
   return MikroORM.init({
@@ -81,16 +81,28 @@ export async function openOrm(url: string, limits: DatabaseLimits, log: Logger):
   });
 }
 
+/** The SQLSTATE of a write to a database that only reads. */
+const readOnly = "25006";
+
+/** A connection of the pool, as far as we look at it past the pool. */
+interface Lent {
+  query(...args: unknown[]): unknown;
+  release(error: Error): void;
+  getTransactionStatus?(): string | null;
+  /** Whether the database said that it only reads. */
+  isReadOnly?: boolean;
+}
+
 /**
- * Ends a connection that comes back to the pool within a transaction.
+ * Ends a connection that comes back to the pool within a transaction, or that leads to a database that only reads.
  *
- * That happens when a rollback fails. The next borrower would work inside the other's transaction and
- * with the other's organization.
+ * The first happens when a rollback fails. The next borrower would work inside the other's transaction and
+ * with the other's organization. The second is a server that was the one to write to before a failover.
  */
-function discardUnfinished(pool: Pool): void {
+function discardUnusable(pool: Pool): void {
   pool.on("release", (_error, client) => {
-    const { getTransactionStatus } = client as { getTransactionStatus?: () => string | null };
-    if (getTransactionStatus?.call(client) !== "I") {
+    const { getTransactionStatus, isReadOnly } = client as unknown as Lent;
+    if (getTransactionStatus?.call(client) !== "I" || isReadOnly) {
       // Ending it here, before the pool looks, makes the pool drop it.
       (client as unknown as { end(): Promise<void> }).end().catch(() => {});
     }
@@ -98,21 +110,22 @@ function discardUnfinished(pool: Pool): void {
 }
 
 /**
- * Gives a connection back to the pool whose rollback fails, to be dropped.
+ * Gives a connection back to the pool whose rollback fails, to be dropped, and notes which only read.
  *
  * Kysely gives back the connection of a transaction only after a rollback that succeeded. On a connection that is
  * lost none does, so that each loss would cost the pool a place for good.
  */
-function releaseLost(pool: Pool): void {
+function watchConnections(pool: Pool): void {
   pool.on("connect", (client) => {
-    const lent = client as unknown as {
-      query(...args: unknown[]): unknown;
-      release(error: Error): void;
-    };
+    const lent = client as unknown as Lent;
     lent.query = (...args) => {
       const result = Client.prototype.query.apply(client, args as never) as unknown;
-      if ((args[0] === "begin" || args[0] === "rollback") && result instanceof Promise) {
-        result.catch((error: Error) => lent.release(error));
+      if (result instanceof Promise) {
+        const isFrame = args[0] === "begin" || args[0] === "rollback";
+        result.catch((error: Error & { code?: string }) => {
+          if (error.code === readOnly) lent.isReadOnly = true;
+          if (isFrame) lent.release(error);
+        });
       }
       return result;
     };

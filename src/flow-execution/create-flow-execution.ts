@@ -10,7 +10,7 @@ import type { Dispatch } from "../task-execution/run-status.ts";
 import type { WritePath } from "../task-execution/write-path.ts";
 import { requireRun } from "./change-flow-execution.ts";
 import { FlowExecution } from "./flow-execution.entity.ts";
-import { requireInput } from "./require-input.ts";
+import { requireChecked, requireInput, Unchecked } from "./require-input.ts";
 
 /** A run that is asked for. What is undefined was left out. */
 export interface NewRun {
@@ -36,20 +36,37 @@ export interface CreateContext {
  * Creates a run, or returns the one that the same request has created before.
  *
  * The number of the run is taken under the lock of the flow's row, so that numbers have no gaps. A managed run
- * begins in the same transaction. The input is checked before it: only if the flow has got a new version since,
- * once more within.
+ * begins in the same transaction. The input is checked between a first transaction, which finds the version of the
+ * flow and writes nothing, and a second one.
  *
  * @throws LedgerError REQUEST_ID_REUSED, FLOW_DELETED, NOT_FOUND or INPUT_MISMATCH
  */
 export async function createFlowExecution(
   em: EntityManager,
-  { writePath, author }: CreateContext,
+  context: CreateContext,
   run: NewRun,
 ): Promise<{ readonly run: FlowExecution; readonly isNew: boolean }> {
-  const { organizationId } = author.caller;
-  const checkedVersion = await checkBefore(em, organizationId, run);
-  const { id, isNew } = await writePath.transact(em, author, async (work) => {
-    const { em: tx, now } = work;
+  for (let checkedVersion: number | undefined; ; ) {
+    try {
+      const { id, isNew } = await store(em, context, run, checkedVersion);
+      return { run: await em.findOneOrFail(FlowExecution, { id }, { populate: ["input"] }), isNew };
+    } catch (error) {
+      if (!(error instanceof Unchecked)) throw error;
+      await requireInput(context.author.caller.organizationId, error, run.input);
+      checkedVersion = error.flowVersion;
+    }
+  }
+}
+
+/** Stores a run that is new. */
+function store(
+  em: EntityManager,
+  { writePath, author }: CreateContext,
+  run: NewRun,
+  checkedVersion: number | undefined,
+): Promise<{ readonly id: string; readonly isNew: boolean }> {
+  return writePath.transact(em, author, async (work) => {
+    const { em: tx, organizationId, now } = work;
     const existing = await tx.findOne(FlowExecution, { requestId: run.requestId }, { populate: ["input"] });
     if (existing !== null) {
       requireSame(existing, run);
@@ -62,9 +79,7 @@ export async function createFlowExecution(
     if (flowVersion > flow.version) {
       throw notFound("flow version");
     }
-    if (flowVersion !== checkedVersion) {
-      await requireInput(tx, organizationId, { flowId: run.flowId, flowVersion }, run.input);
-    }
+    await requireChecked(tx, { flowId: run.flowId, flowVersion }, checkedVersion);
     const row = {
       ...run,
       organizationId,
@@ -86,22 +101,6 @@ export async function createFlowExecution(
     }
     return { id, isNew: true };
   });
-  return { run: await em.findOneOrFail(FlowExecution, { id }, { populate: ["input"] }), isNew };
-}
-
-/** Checks the input of a run that is most likely new, and returns for which version of its flow. */
-async function checkBefore(
-  em: EntityManager,
-  organizationId: string,
-  { flowId, flowVersion: wanted, input, requestId }: NewRun,
-): Promise<number | undefined> {
-  const flow = await em.findOne(Flow, { id: flowId, deleteTime: null });
-  if (flow === null || (await em.count(FlowExecution, { requestId })) > 0) {
-    return undefined;
-  }
-  const flowVersion = wanted ?? flow.version;
-  await requireInput(em, organizationId, { flowId, flowVersion }, input);
-  return flowVersion;
 }
 
 /** Refuses a repeated request that asks for something else. What it leaves out is not compared. */

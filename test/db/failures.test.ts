@@ -383,6 +383,44 @@ describe("a broken statement", () => {
   });
 });
 
+// After a failover the connections still lead to the server that was written to before, which only reads now.
+test.each<[string, (service: TestService) => Promise<unknown>, RegExp]>([
+  [
+    "a claim",
+    async (alone) => alone.client(WorkerService).claimTaskExecutions(await givenQueued(service)),
+    /insert into task_lease/i,
+  ],
+  [
+    "a heartbeat",
+    async (alone) => {
+      const { claimed } = await givenClaim(service);
+      const heartbeats = [{ id: claimed.taskExecution!.id, token: claimed.token }];
+      return alone.client(WorkerService).heartbeatTaskExecutions({ heartbeats });
+    },
+    /update task_lease/i,
+  ],
+])("a connection to a database that only reads serves %s no more", async (_what, call, statement) => {
+  await using alone = await startTestService(proxy.url, { DATABASE_POOL: "1", LOG_LEVEL: "silent" });
+  await alone.client(OrganizationService).getOrganization({});
+  const before = await backends();
+  const rule = inject({ sqlState: "25006" }, statement);
+  expect(await outcomeOf(call(alone))).toBe("DATABASE_UNAVAILABLE");
+  expect(rule.hits).toBe(1);
+  expect(await outcomeOf(call(alone))).toBe("ok");
+  const after = await backends();
+  // One of those of this service, or of the other one that prepares the call, has gone.
+  expect(before.filter((pid) => !after.includes(pid))).toHaveLength(1);
+});
+
+/** Returns the process ids of the pooled connections. */
+async function backends(): Promise<number[]> {
+  const rows = await asSuperuser<{ pid: number }>(
+    database.superuserUrl,
+    "select pid from pg_stat_activity where datname = current_database() and application_name = 'taskledger' order by pid",
+  );
+  return rows.map(({ pid }) => pid);
+}
+
 describe("a lock that somebody holds", () => {
   async function holdingRun<T>(flowExecutionId: string, run: () => Promise<T>): Promise<T> {
     const holder = new DatabaseClient({ connectionString: database.superuserUrl });

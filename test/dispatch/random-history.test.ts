@@ -220,7 +220,7 @@ describe("a run to which anything happens", () => {
         );
         expect([...ran].sort()).toEqual([...(said?.taskNames ?? [])].sort());
       }),
-      { numRuns: Number(process.env["HISTORIES"] ?? 25) },
+      { numRuns: Number(process.env["HISTORIES"] ?? 20) },
     );
   });
 });

@@ -160,12 +160,12 @@ describe("a hostile schema", () => {
     timeout: 60_000,
   }, async () => {
     const order: string[] = [];
-    const ofOthers = Array.from({ length: 4 }, (_, n) =>
+    const ofOthers = Array.from({ length: 2 }, (_, n) =>
       faultsOf(slow, slowInput, "slow").then(() => order.push(`slow ${n}`)),
     );
     const mine = faultsOf({ type: "number" }, 1).then(() => order.push("mine"));
     await Promise.all([...ofOthers, mine]);
-    expect(order).toEqual(["slow 0", "mine", "slow 1", "slow 2", "slow 3"]);
+    expect(order).toEqual(["slow 0", "mine", "slow 1"]);
   });
 
   test("that is asked too often is refused, and not the others", { timeout: 60_000 }, async () => {
