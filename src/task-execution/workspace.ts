@@ -14,6 +14,7 @@ import type { Decision } from "./decide.ts";
 import { type EventRow, insertEvents } from "./event-statements.ts";
 import { changeLeases, type Lease } from "./lease-statements.ts";
 import type { Status } from "./lifecycle.ts";
+import { isOpen } from "./lifecycle.ts";
 import { lookupsOf } from "./lookups.ts";
 import { findByIds, findByKeys, insertRecords, updateRecords } from "./record-statements.ts";
 import { findRunIds, lockRuns, type RunRecord, updateRuns } from "./run-statements.ts";
@@ -394,10 +395,11 @@ export class Workspace {
     }
   }
 
-  #move({ flowExecutionId, taskName }: TaskRecord): void {
+  #move({ flowExecutionId, taskName, status }: TaskRecord): void {
     const task = { flowExecutionId, taskName, isLoop: false };
     this.#uncounted.set(`${flowExecutionId}/${taskName}`, task);
-    this.nudge(this.#runs.get(flowExecutionId)!, [taskName]);
+    // What waits or runs makes nothing ready.
+    if (!isOpen(status)) this.nudge(this.#runs.get(flowExecutionId)!, [taskName]);
   }
 
   #log(
