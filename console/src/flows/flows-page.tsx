@@ -6,6 +6,7 @@ import { ProblemNote } from "../rpc/problem-note.tsx";
 import { mayEdit, useAccount } from "../session/account.tsx";
 import { useTitle } from "../shell/title.ts";
 import { type Column, DataTable } from "../table/data-table.tsx";
+import { RowLink } from "../table/row-link.tsx";
 import { TableSkeleton } from "../table/table-skeleton.tsx";
 import { Ago } from "../time/times.tsx";
 
@@ -14,11 +15,7 @@ const columns: readonly Column<Flow>[] = [
     id: "flow",
     header: "Flow",
     width: "minmax(0, 2fr)",
-    cell: ({ id, name }) => (
-      <Link to="/flows/$flowId" params={{ flowId: id }} className="row-link">
-        {name}
-      </Link>
-    ),
+    cell: ({ id, name }) => <RowLink href={`/flows/${id}`}>{name}</RowLink>,
   },
   {
     id: "description",

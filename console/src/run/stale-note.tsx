@@ -62,6 +62,9 @@ function Cause({ tasks, event }: { tasks: readonly TaskExecution[]; event: TaskE
   // One request made both changes.
   const change = causeEvents.data?.events.find((each) => each.requestId === requestId);
   const upstream = cause.data?.taskExecution;
+  if (cause.isLoading || causeEvents.isLoading) {
+    return <span className="skeleton" style={{ width: "60%" }} />;
+  }
   return (
     <p>
       {tasks.map((task, index) => (

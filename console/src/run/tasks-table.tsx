@@ -1,9 +1,9 @@
-import { Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { TaskExecution } from "../../../gen/taskledger/v1/task_execution_pb.ts";
 import { toStatus } from "../status/status.ts";
 import { StatusBadge } from "../status/status-badge.tsx";
 import { type Column, DataTable } from "../table/data-table.tsx";
+import { RowLink } from "../table/row-link.tsx";
 import { toMs } from "../time/duration.ts";
 import { Ago, Duration } from "../time/times.tsx";
 
@@ -14,9 +14,9 @@ const columns: readonly Column<TaskExecution>[] = [
     width: "minmax(0, 3fr)",
     sortBy: ({ taskName, taskExecutionIdx }) => `${taskName}\n${String(taskExecutionIdx).padStart(10, "0")}`,
     cell: (task) => (
-      <Link to="/tasks/$taskId" params={{ taskId: task.id }} className="row-link">
+      <RowLink href={`/tasks/${task.id}`}>
         {task.taskName} <span className="number muted">#{task.taskExecutionIdx}</span>
-      </Link>
+      </RowLink>
     ),
   },
   {

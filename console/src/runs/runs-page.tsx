@@ -7,6 +7,7 @@ import { useTitle } from "../shell/title.ts";
 import { toStatus } from "../status/status.ts";
 import { StatusBadge } from "../status/status-badge.tsx";
 import { type Column, DataTable } from "../table/data-table.tsx";
+import { RowLink } from "../table/row-link.tsx";
 import { TableSkeleton } from "../table/table-skeleton.tsx";
 import { Ago, Duration } from "../time/times.tsx";
 import { FlowFilter } from "./flow-filter.tsx";
@@ -69,9 +70,9 @@ function columnsOf(names: ReadonlyMap<string, string>): readonly Column<FlowExec
       header: "Run",
       width: "minmax(0, 3fr)",
       cell: (run) => (
-        <Link to="/runs/$runId" params={{ runId: run.id }} className="row-link">
+        <RowLink href={`/runs/${run.id}`}>
           {names.get(run.flowId) ?? "…"} <span className="number muted">#{run.runNumber}</span>
-        </Link>
+        </RowLink>
       ),
     },
     {

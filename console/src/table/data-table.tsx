@@ -10,6 +10,7 @@ import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { useDistanceFromTop } from "./distance-from-top.ts";
 import { HeaderCell } from "./header-cell.tsx";
+import { RowCells } from "./row-cells.tsx";
 import "./data-table.css";
 
 /** One column of a table of rows. */
@@ -77,7 +78,9 @@ export function DataTable<Row extends object>({ label, rows, columns, rowId, onE
   const virtualizer = useWindowVirtualizer({
     count: sorted.length,
     estimateSize: () => rowHeight,
-    overscan: 12,
+    overscan: 8,
+    // Scrolling never waits for rows to be made.
+    useFlushSync: false,
     scrollMargin,
     getItemKey: (index) => sorted[index]!.id,
   });
@@ -121,16 +124,7 @@ export function DataTable<Row extends object>({ label, rows, columns, rowId, onE
             className="table-row"
             style={{ transform: `translateY(${item.start - scrollMargin}px)` }}
           >
-            {columns.map(({ id, header, cell }, index) => (
-              <div
-                key={id}
-                role={index === 0 ? "rowheader" : "cell"}
-                data-label={header}
-                className={`table-cell cell-${id}`}
-              >
-                {cell(sorted[item.index]!.original)}
-              </div>
-            ))}
+            <RowCells row={sorted[item.index]!.original} columns={columns} />
           </div>
         ))}
       </div>
