@@ -24,13 +24,13 @@ const outcome = await play({
   })),
   servers: 2,
   workers: 16,
-  concurrency: 5,
-  leaseMs: 1000,
+  concurrency: 20,
+  leaseMs: 2000,
   windowMs: 15_000,
   kinds: ["kill-worker"],
   faults: 40,
   corrections: 0,
-  patienceMs: 120_000,
+  patienceMs: 240_000,
 });
 describe("claim storm", ["kill-worker"], outcome);
 const claims = outcome.history.filter(({ kind }) => kind === "claimed").length;

@@ -36,7 +36,7 @@ export function describe(name: string, kinds: readonly FaultKind[], outcome: Out
   check(
     observed.looks > 0 && observed.mostOverdueMs <= mostOverdueMs,
     `     I6 the longest lease was over for ${observed.mostOverdueMs} ms of at most ${mostOverdueMs}, ` +
-      `in ${observed.looks} looks`,
+      `in ${observed.looks} looks, without ${(observed.outageMs / 1000).toFixed(1)} s in which it could not be ended`,
   );
   check(
     observed.faults.length === 0,

@@ -1,5 +1,7 @@
 import { Client } from "pg";
+import { FlowExecutionService } from "../../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { leaseLimits } from "../../../src/dispatch/lease-limits.ts";
+import { outcomeOf } from "../../client.ts";
 import type { Server } from "./fleet.ts";
 import type { Outages } from "./outages.ts";
 
@@ -9,6 +11,8 @@ export interface Observed {
   readonly looks: number;
   /** How long a lease was over at most before its attempt was ended, while the servers could have ended it. */
   readonly mostOverdueMs: number;
+  /** How long they could not have, in all. */
+  readonly outageMs: number;
   /** What must never be: running tasks without a lease, or with another's. */
   readonly faults: readonly string[];
 }
@@ -19,8 +23,8 @@ export const mostOverdueMs = leaseLimits.graceMs + 1.25 * leaseLimits.sweepMs + 
 /** How often it looks. */
 const pollMs = 200;
 
-/** How long a server that does nothing for it may take to answer, before it counts as too busy to do anything in time. */
-const mostAnswerMs = 300;
+/** How long a server may take for a call that is nothing, before it counts as too busy to do anything in time. */
+const mostAnswerMs = 500;
 
 /**
  * Watches the leases in the database from outside until it is stopped: that every running task has the one that
@@ -31,8 +35,9 @@ export function startObserver(
   servers: readonly Server[],
   outages: Outages,
 ): { stop(): Promise<Observed> } {
+  const begin = Date.now();
   let isStopped = false;
-  const seen = { looks: 0, mostOverdueMs: 0, faults: [] as string[] };
+  const seen = { looks: 0, mostOverdueMs: 0, outageMs: 0, faults: [] as string[] };
   const look = async (client: Client) => {
     const { rows } = await client.query<{ id: string; fault: string | null; over: Date | null }>(`
       select t.id, l.expire_time as over, case
@@ -78,8 +83,9 @@ export function startObserver(
   };
   const ping = async ({ state, service }: Server) => {
     const begin = Date.now();
+    const runs = service.client(FlowExecutionService);
     // One that is down says so at once, and counts only if all are.
-    if (state === "up") await fetch(`${service.origin}/healthz`).catch(() => undefined);
+    if (state === "up") await outcomeOf(runs.listFlowExecutions({ pageSize: 1 }, { timeoutMs: 5000 }));
     if (Date.now() - begin > mostAnswerMs) outages.note(begin, Date.now());
   };
   const pingAll = async () => {
@@ -93,6 +99,7 @@ export function startObserver(
     async stop() {
       isStopped = true;
       await running;
+      seen.outageMs = outages.within(begin, Date.now());
       return seen;
     },
   };
