@@ -12,12 +12,18 @@ export interface RunWithWork {
   readonly rank: number;
 }
 
+/** After which run to look on. Without a rank: among those of the best rank. */
+export interface Cursor {
+  readonly id: string;
+  readonly rank?: number;
+}
+
 /** What a look at the queue found. */
 export interface Look {
   /** The runs with tasks that can be claimed now: the best rank first, then in turn from the cursor on. */
   readonly runs: readonly RunWithWork[];
-  /** The last run that was looked at: where the next look goes on. Undefined if it has come around. */
-  readonly last: string | undefined;
+  /** Where the next look goes on. Undefined if this one saw all there is. */
+  readonly last: Cursor | undefined;
 }
 
 /**
@@ -26,19 +32,21 @@ export interface Look {
  * It jumps along the index from run to run instead of reading their tasks, so that a run with ten thousand of
  * them costs no more than one with a single one.
  *
- * @param cursor the run after which to begin, so that runs take turns; then it goes on from the first
+ * @param cursor where to begin, so that runs take turns. It also looks at the first of the best rank, so that these
+ * do not wait until it has come around
  */
 export async function findRunsWithWork(
   em: EntityManager,
   organizationId: string,
   executors: readonly string[],
-  cursor: string = nil,
+  cursor: Cursor = { id: nil },
 ): Promise<Look> {
   const queued = sql`t.organization_id = ${organizationId} and t.status = 'queued' and t.executor is not null`;
   const { rows } = await sql<{ id: string; rank: number; lap: number; n: number; ready: boolean }>`
     with recursive
       seed as (
-        select w.executor, best.claim_rank, s.start_id, s.lap
+        select w.executor, greatest(best.claim_rank, s.rank) as claim_rank,
+          case when best.claim_rank > s.rank then ${nil}::uuid else s.start_id end as start_id, s.lap
         from unnest(${[...executors]}::text[]) as w(executor)
         cross join lateral (
           select t.claim_rank
@@ -47,7 +55,9 @@ export async function findRunsWithWork(
           order by t.claim_rank
           limit 1
         ) as best
-        cross join (values (${cursor}::uuid, 0), (${nil}::uuid, 1)) as s(start_id, lap)
+        cross join (
+          values (${cursor.rank ?? null}::integer, ${cursor.id}::uuid, 0), (null, ${nil}::uuid, 1)
+        ) as s(rank, start_id, lap)
       ),
       run as (
         select executor, claim_rank, start_id as id, lap, 0 as n
@@ -79,8 +89,10 @@ export async function findRunsWithWork(
   for (const { id, rank, ready } of rows) {
     if (ready && !runs.has(id)) runs.set(id, { flowExecutionId: id, rank });
   }
-  const last = rows.findLast(({ lap, n }) => lap === 0 && n === runsPerLook)?.id;
-  return { runs: [...runs.values()], last };
+  // Of several executors the one that got least far, so that no run is passed over.
+  const ends = rows.filter(({ n }) => n === runsPerLook);
+  const last = ends.find(({ lap }) => lap === 0) ?? ends[0];
+  return { runs: [...runs.values()], last: last && { id: last.id, rank: last.rank } };
 }
 
 /**

@@ -3,7 +3,7 @@ import type { TaskRecord } from "../task-execution/changes.ts";
 import { findWithInput } from "../task-execution/record-statements.ts";
 import { lockFreeRuns, lockRuns } from "../task-execution/run-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
-import { findClaimable, findRunsWithWork, type RunWithWork } from "./claim-statements.ts";
+import { type Cursor, findClaimable, findRunsWithWork, type RunWithWork } from "./claim-statements.ts";
 import { findLeases, type HeldLease } from "./lease-statements.ts";
 
 /** How many bytes the inputs of one claim may have together: what fits into one answer with room to spare. */
@@ -36,7 +36,7 @@ export interface Claimed {
  * several processes take their turns apart.
  */
 export class Claims {
-  readonly #cursors = new LRUCache<string, string>({ max: 10_000 });
+  readonly #cursors = new LRUCache<string, Cursor>({ max: 10_000 });
 
   /** Returns what a claim of the same request was given before, as far as it is still held. */
   async repeat(work: Workspace, { requestId }: Claim): Promise<Claimed[]> {
@@ -93,7 +93,7 @@ export class Claims {
       if (locked.length > 0) {
         work.take(locked);
         const ours = wanted.filter(({ flowExecutionId }) => locked.some(({ id }) => id === flowExecutionId));
-        this.#cursors.set(key, ours.at(-1)!.flowExecutionId);
+        this.#cursors.set(key, { id: ours.at(-1)!.flowExecutionId });
         return ours;
       }
       if (last === undefined) {

@@ -71,6 +71,46 @@ describe("a claim", () => {
     expect(claimed.map(({ message }) => message.taskExecution!.flowExecutionId)).toContain(late.id);
   });
 
+  // Many runs wait for the backoff of a retry. What can be claimed stands among them, wherever the last claim was.
+  test.each([
+    ["of the same priority", 0, 0],
+    ["of a higher priority", 1, 0],
+    ["of both priorities", 1, 40],
+  ])("is not kept from a run by many that wait %s", async (_what, priority, others) => {
+    const executor = randomUUID();
+    const definition = `name: ${executor}\ntasks: [{name: t, executor: ${executor}}]`;
+    const { flow } = await fleet.flows.createFlow({ definition });
+    const start = async (rank: number) => {
+      const request = {
+        flowId: flow!.id,
+        requestId: randomUUID(),
+        dispatch: Dispatch.MANAGED,
+        priority: rank,
+      };
+      return (await fleet.runs.createFlowExecution(request)).flowExecution!.id;
+    };
+    const makeWait = (ids: readonly string[], interval: string) =>
+      asSuperuser(
+        fleet.database.superuserUrl,
+        "update task_execution set available_time = now() + $2::interval where flow_execution_id = any($1)",
+        [ids, interval],
+      );
+    const waiting: string[] = [];
+    for (let n = 0; n < 40; n++) waiting.push(await start(priority));
+    for (let n = 0; n < others; n++) waiting.push(await start(0));
+    const hidden = await start(0);
+    for (let n = 0; n < 5; n++) waiting.push(await start(0));
+    await makeWait([...waiting, hidden], "1 hour");
+    // The last claim was behind all of these.
+    const last = await start(0);
+    expect(await fleet.claim([executor], 1)).toMatchObject([
+      { message: { taskExecution: { flowExecutionId: last } } },
+    ]);
+    await makeWait([hidden], "-1 second");
+    const claimed = [...(await fleet.claim([executor], 1)), ...(await fleet.claim([executor], 1))];
+    expect(claimed).toMatchObject([{ message: { taskExecution: { flowExecutionId: hidden } } }]);
+  });
+
   test("gives nothing of another organization", async () => {
     const executor = randomUUID();
     await neighbour.start(wide(3, executor));
