@@ -21,19 +21,25 @@ export interface SealedPlaces {
  * Any server of the installation takes what another has sealed, also after a restart.
  */
 export function createSealedPlaces({ now }: { readonly now: () => Date }): SealedPlaces {
-  const keys = new LRUCache<string, Uint8Array>({ max: mostKeys });
+  const keys = new LRUCache<string, Promise<Uint8Array | undefined>>({ max: mostKeys });
 
-  async function keyOf(em: EntityManager): Promise<Uint8Array | undefined> {
-    const id: string = em.getFilterParams(organizationFilter.name)["organizationId"];
-    const known = keys.get(id);
-    if (known !== undefined) {
-      return known;
-    }
+  async function load(em: EntityManager, id: string): Promise<Uint8Array | undefined> {
     const organization = await em.findOne(Organization, { id }, { populate: ["pageTokenKey"] });
-    if (organization !== null) {
-      keys.set(id, organization.pageTokenKey);
-    }
+    // One that is not there yet may come, with a key that stays.
+    if (organization === null) keys.delete(id);
     return organization?.pageTokenKey;
+  }
+
+  function keyOf(em: EntityManager): Promise<Uint8Array | undefined> {
+    const id: string = em.getFilterParams(organizationFilter.name)["organizationId"];
+    let key = keys.get(id);
+    if (key === undefined) {
+      key = load(em, id);
+      keys.set(id, key);
+      // An outage is not an answer: the next call asks again.
+      key.catch(() => keys.delete(id));
+    }
+    return key;
   }
 
   return {

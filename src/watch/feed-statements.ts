@@ -149,10 +149,11 @@ function taskAsJson(organizationId: string): RawBuilder<unknown> {
   )`;
 }
 
-interface HeadRow {
+/** A row of the feed as it comes. */
+export interface HeadRow {
   readonly shard: number;
-  readonly position: string;
-  readonly pruned: string;
+  readonly position: string | number;
+  readonly pruned: string | number;
 }
 
 interface FeedRow extends HeadRow {
@@ -175,7 +176,8 @@ interface FeedRow extends HeadRow {
 // biome-ignore lint/suspicious/noExplicitAny: columns as the database gives them
 type Json = any;
 
-function toHeads(rows: readonly HeadRow[]): Heads {
+/** Converts the rows of a feed. */
+export function toHeads(rows: readonly HeadRow[]): Heads {
   const places = [...nowhere];
   const pruned = [...nowhere];
   for (const row of rows) {

@@ -4,6 +4,7 @@ import { forOrganization } from "../db/organization.ts";
 import { LedgerError } from "../errors.ts";
 import { readFeed, readHeads } from "./feed-statements.ts";
 import { OrganizationFeed } from "./organization-feed.ts";
+import { SharedReads } from "./shared-reads.ts";
 import { defaultWatchLimits, type WatchLimits } from "./watch-limits.ts";
 
 /** What the feeds of a process take from outside. */
@@ -20,11 +21,13 @@ export class Feeds {
   readonly limits: WatchLimits;
   readonly #deps: FeedsDeps;
   readonly #feeds = new Map<string, OrganizationFeed>();
+  readonly #reads: SharedReads;
   readonly #callers = new Map<string, number>();
 
   constructor(deps: FeedsDeps) {
     this.#deps = deps;
     this.limits = deps.limits ?? defaultWatchLimits;
+    this.#reads = new SharedReads(this.limits.readsAtOnce);
   }
 
   /** How many streams and waiting calls there are, and how often their feeds looked at the database. */
@@ -36,10 +39,9 @@ export class Feeds {
     };
   }
 
-  /** Returns what an organization is read by, at the pace of the service and not of one call. */
-  em(organizationId: string): EntityManager {
-    const { orm, statementTimeoutMs } = this.#deps;
-    return forOrganization(orm, organizationId, statementTimeoutMs);
+  /** Reads something of an organization for a stream, and for those that want the same at the same time. */
+  read<T>(organizationId: string, key: string, make: (em: EntityManager) => Promise<T>): Promise<T> {
+    return this.#reads.read(`${organizationId} ${key}`, () => make(this.em(organizationId)));
   }
 
   /** Says that something of an organization has changed. It costs nothing where nobody watches. */
@@ -64,6 +66,12 @@ export class Feeds {
     signal.addEventListener("abort", () => this.#closeUnused(organizationId, feed), { once: true });
     await joined;
     return feed;
+  }
+
+  /** Returns what an organization is read by, at the pace of the service and not of one call. */
+  em(organizationId: string): EntityManager {
+    const { orm, statementTimeoutMs } = this.#deps;
+    return forOrganization(orm, organizationId, statementTimeoutMs);
   }
 
   #open(organizationId: string): OrganizationFeed {

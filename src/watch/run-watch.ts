@@ -72,7 +72,7 @@ export function createRunWatch(
       return pageOf(found, room, bytesOf, (run, revision) => ({ run, revision, removal: undefined }));
     },
 
-    toChanges: (_, items) =>
+    toChanges: (items) =>
       Promise.resolve(
         items.map(({ run, revision, removal }) =>
           create(FlowExecutionChangeSchema, {

@@ -1,11 +1,18 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { type RawBuilder, sql } from "kysely";
-import { Flow } from "../flow/flow.entity.ts";
 import type { RunView } from "../flow-execution/flow-execution.message.ts";
 import type { Status } from "../task-execution/lifecycle.ts";
 import { conditions, type RecordFilter } from "../task-execution/read-path.ts";
 import { recordColumns } from "../task-execution/record-statements.ts";
-import { runAsJson, toRunView, toWatchedTask, type WatchedTask } from "./feed-statements.ts";
+import {
+  type HeadRow,
+  type Heads,
+  runAsJson,
+  toHeads,
+  toRunView,
+  toWatchedTask,
+  type WatchedTask,
+} from "./feed-statements.ts";
 import type { Places } from "./places.ts";
 
 /** One of those there are. Undefined state if it has changed since the snapshot began. */
@@ -100,25 +107,40 @@ export async function findRuns(
   return rows.map((row) => toFound(row, page.places, toRunView));
 }
 
-/** Returns a run without its input, or undefined if the organization has none with this id. */
-export async function readRun(
-  em: EntityManager,
-  organizationId: string,
-  id: string,
-): Promise<RunView | undefined> {
-  const { rows } = await em.transactional((tx) =>
-    sql<{ run: object }>`
-      select ${runAsJson} as run
-      from flow_execution as r
-      where r.organization_id = ${organizationId} and r.id = ${id}::uuid
-    `.execute(tx.getKysely()),
-  );
-  return rows[0] && toRunView(rows[0].run);
+/** How things are for a watch at one moment. */
+export interface Start {
+  readonly heads: Heads;
+  /** The watched run, undefined if the organization has none with this id. */
+  readonly run: RunView | undefined;
+  readonly hasFlow: boolean;
 }
 
-/** Reports whether the organization has a flow. */
-export async function hasFlow(em: EntityManager, id: string): Promise<boolean> {
-  return (await em.count(Flow, { id })) > 0;
+/** Returns how far the feed is, and what is watched. */
+export async function readStart(
+  em: EntityManager,
+  organizationId: string,
+  { runId, flowId }: { readonly runId: string | undefined; readonly flowId: string | undefined },
+): Promise<Start> {
+  const { rows } = await em.transactional((tx) =>
+    sql<{ heads: HeadRow[] | null; run: object | null; has_flow: boolean }>`
+      select (
+          select json_agg(json_build_object('shard', f.shard, 'position', f.position, 'pruned', f.pruned_position))
+          from feed as f
+          where f.organization_id = ${organizationId}
+        ) as heads, (
+          select ${runAsJson}
+          from flow_execution as r
+          where r.organization_id = ${organizationId} and r.id = ${runId ?? null}::uuid
+        ) as run, exists (
+          select
+          from flow as w
+          where w.organization_id = ${organizationId} and w.id = ${flowId ?? null}::uuid
+        ) as has_flow
+    `.execute(tx.getKysely()),
+  );
+  const { heads, run, has_flow: hasFlow } = rows[0]!;
+  const known = typeof heads === "string" ? JSON.parse(heads) : heads;
+  return { heads: toHeads(known ?? []), run: run === null ? undefined : toRunView(run), hasFlow };
 }
 
 function toFound<State>(row: FoundRow, places: Places, toState: (json: object) => State): Found<State> {

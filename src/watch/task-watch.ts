@@ -107,16 +107,11 @@ export function createTaskWatch(deps: TaskWatchDeps, request: WatchTaskExecution
       return pageOf(found, room, bytesOf, (task, revision): Item => ({ task, revision, type: 0 }));
     },
 
-    async toChanges(em, items) {
+    async toChanges(items, read) {
       const wanted = items.flatMap((item) => ("task" in item && hasPayloads(item.task) ? [item.task] : []));
+      const versions = wanted.map(({ id, etag }) => ({ id, etag }));
       const loaded: ReadonlyMap<string, Payloads> =
-        wanted.length === 0
-          ? new Map()
-          : await payloads.load(
-              em,
-              organizationId,
-              wanted.map(({ id, etag }) => ({ id, etag })),
-            );
+        versions.length === 0 ? new Map() : await read((em) => payloads.load(em, organizationId, versions));
       return items.flatMap((item): TaskExecutionChange[] => {
         const { revision, type } = item;
         if ("removed" in item) {

@@ -28,6 +28,9 @@ export type Told<Change> =
   | { readonly case: "resync"; readonly reason: ResyncReason }
   | { readonly case: "end"; readonly run: RunView };
 
+/** Reads the database. */
+export type Read = <T>(make: (em: EntityManager) => Promise<T>) => Promise<T>;
+
 /** A watch of something, as it was asked for: what it tells, and how. It holds no state. */
 export interface WatchKind<Item, Change, Response> {
   /** What the resume token belongs to. */
@@ -42,7 +45,7 @@ export interface WatchKind<Item, Change, Response> {
   /** Reads some of what there is, as far as it has not changed since it was at the places: that comes as changes. */
   readSnapshot(em: EntityManager, places: Places, after: string): Promise<SnapshotPage<Item>>;
   /** Converts what is to be told; leaves out what has changed again meanwhile, and so is told later. */
-  toChanges(em: EntityManager, items: readonly Item[]): Promise<Change[]>;
+  toChanges(items: readonly Item[], read: Read): Promise<Change[]>;
   toResponse(resumeToken: string, told: Told<Change>): Response;
 }
 

@@ -23,6 +23,9 @@ export const defaultWatchLimits = {
   /** How long after a failure it is tried again. */
   retryMs: second,
 
+  /** How many reads for streams that begin or are behind may be under way: less than half of the connections. */
+  readsAtOnce: 4,
+
   // What is kept for streams
 
   /** How many changes of an organization are kept: a stream that is further behind reads the database itself. */

@@ -4,12 +4,12 @@ import { LedgerError, notFound } from "../errors.ts";
 import type { RunView } from "../flow-execution/flow-execution.message.ts";
 import type { SealedPlaces } from "../page-token/sealed-places.ts";
 import { shardCount, shardOf } from "../task-execution/feed-shard.ts";
-import { type FeedEntry, type FeedPage, readFeed, readHeads } from "./feed-statements.ts";
+import { type FeedEntry, type FeedPage, readFeed } from "./feed-statements.ts";
 import type { Feeds } from "./feeds.ts";
 import type { FeedCursor, OrganizationFeed, Taken } from "./organization-feed.ts";
 import { covers, passing } from "./places.ts";
 import { readResumeToken, resumeTokenInvalid, writeResumeToken } from "./resume-token.ts";
-import { hasFlow, readRun } from "./snapshot-statements.ts";
+import { readStart, type Start } from "./snapshot-statements.ts";
 import { isOver, type ResyncReason, type Told, type WatchKind } from "./watch-kind.ts";
 
 /** What a watch takes from outside. */
@@ -82,7 +82,6 @@ class Watch<Item, Change, Response> {
   readonly #deps: WatchDeps;
   readonly #call: WatchCall;
   readonly #kind: WatchKind<Item, Change, Response>;
-  readonly #em: () => EntityManager;
   #feed!: OrganizationFeed;
   #cursor!: FeedCursor;
   #after: string | undefined;
@@ -98,7 +97,6 @@ class Watch<Item, Change, Response> {
     this.#deps = deps;
     this.#call = call;
     this.#kind = kind;
-    this.#em = () => deps.feeds.em(call.caller.organizationId);
   }
 
   async *tell(): AsyncGenerator<Response> {
@@ -109,8 +107,8 @@ class Watch<Item, Change, Response> {
     let resync = await this.#begin();
     for (;;) {
       if (resync !== undefined) {
-        const { places } = await readHeads(this.#em(), caller.organizationId);
-        this.#cursor = { places, next: undefined };
+        const { heads } = await this.#look();
+        this.#cursor = { places: heads.places, next: undefined };
         this.#page = undefined;
         this.#after = "";
         yield await this.#response({ case: "resync", reason: resync });
@@ -127,21 +125,23 @@ class Watch<Item, Change, Response> {
   /** Finds out where to begin; returns why everything is to be told anew, if it is. */
   async #begin(): Promise<ResyncReason | undefined> {
     const { sealed, now, feeds } = this.#deps;
-    const { resumeToken, changesOnly, caller } = this.#call;
+    const { resumeToken, changesOnly } = this.#call;
     const { runId, flowId, scope } = this.#kind;
-    if (runId !== undefined && (await readRun(this.#em(), caller.organizationId, runId)) === undefined) {
+    const { heads, run, hasFlow } = await this.#look();
+    if (runId !== undefined && run === undefined) {
       throw notFound("flow execution");
     }
-    if (flowId !== undefined && !(await hasFlow(this.#em(), flowId))) {
+    if (flowId !== undefined && !hasFlow) {
       throw notFound("flow");
     }
-    const heads = await readHeads(this.#em(), caller.organizationId);
     if (resumeToken === "") {
       this.#cursor = { places: heads.places, next: undefined };
       this.#after = changesOnly ? undefined : "";
       return undefined;
     }
-    const { places, after, issued } = await readResumeToken(sealed, this.#em(), scope, resumeToken);
+    const { places, after, issued } = await this.#read(`token ${resumeToken}`, (em) =>
+      readResumeToken(sealed, em, scope, resumeToken),
+    );
     if (!covers(heads.places, places)) {
       throw resumeTokenInvalid();
     }
@@ -154,9 +154,13 @@ class Watch<Item, Change, Response> {
   /** Tells what there is, page by page. What has changed since the beginning is left to what follows. */
   async *#tellSnapshot(): AsyncGenerator<Response, void> {
     while (this.#after !== undefined) {
-      const page = await this.#kind.readSnapshot(this.#em(), this.#cursor.places, this.#after);
-      const changes = await this.#kind.toChanges(this.#em(), page.items);
-      this.#after = page.after;
+      const { places } = this.#cursor;
+      const from = this.#after;
+      const { changes, after } = await this.#read(`${this.#kind.key} ${places} ${from}`, async (em) => {
+        const page = await this.#kind.readSnapshot(em, places, from);
+        return { changes: await this.#kind.toChanges(page.items, (make) => make(em)), after: page.after };
+      });
+      this.#after = after;
       if (changes.length > 0) yield await this.#response({ case: "snapshot", changes });
       else yield* this.#breakSilence();
     }
@@ -164,11 +168,11 @@ class Watch<Item, Change, Response> {
 
   /** Tells what has changed since, up to now. */
   async *#catchUp(): AsyncGenerator<Response, ResyncReason | undefined> {
-    const { organizationId } = this.#call.caller;
-    const { runId } = this.#kind;
-    const run = runId === undefined ? undefined : await readRun(this.#em(), organizationId, runId);
+    const {
+      run,
+      heads: { places },
+    } = await this.#look();
     this.#over = run && isOver(run) ? run : undefined;
-    const { places } = await readHeads(this.#em(), organizationId);
     while (!covers(this.#cursor.places, places)) {
       const resync = yield* this.#advance();
       if (resync !== undefined) return resync;
@@ -234,7 +238,8 @@ class Watch<Item, Change, Response> {
       return { cursor, response: undefined, resync: "token too old", isEnd: false, run: undefined };
     }
     const { cursor, isEnd } = taken;
-    const changes = items.length === 0 ? [] : await this.#kind.toChanges(this.#em(), items);
+    const key = `changes ${this.#kind.key} ${this.#cursor.places} ${cursor.places}`;
+    const changes = await this.#kind.toChanges(items, (make) => this.#read(key, make));
     const response =
       changes.length === 0 ? undefined : await this.#response({ case: "changes", changes }, cursor);
     return { cursor, response, resync, isEnd, run };
@@ -271,12 +276,27 @@ class Watch<Item, Change, Response> {
     const { runId: id } = this.#kind;
     const run = id === undefined ? undefined : { id, shard: shardOf(id) };
     const most = this.#deps.feeds.limits.changesPerMessage / (run === undefined ? shardCount : 1);
-    return readFeed(this.#em(), this.#call.caller.organizationId, this.#cursor.places, most, run);
+    const { places } = this.#cursor;
+    const { organizationId } = this.#call.caller;
+    return this.#read(`feed ${id} ${places}`, (em) => readFeed(em, organizationId, places, most, run));
+  }
+
+  /** Returns how things are now. */
+  #look(): Promise<Start> {
+    const { runId, flowId } = this.#kind;
+    const { organizationId } = this.#call.caller;
+    return this.#read(`start ${runId} ${flowId}`, (em) => readStart(em, organizationId, this.#kind));
+  }
+
+  #read<T>(key: string, make: (em: EntityManager) => Promise<T>): Promise<T> {
+    return this.#deps.feeds.read(this.#call.caller.organizationId, key, make);
   }
 
   async #response(told: Told<Change>, { places } = this.#cursor): Promise<Response> {
     const place = { places, after: this.#after };
-    const token = await writeResumeToken(this.#deps.sealed, this.#em(), this.#kind.scope, place);
+    const { feeds, sealed } = this.#deps;
+    const em = feeds.em(this.#call.caller.organizationId);
+    const token = await writeResumeToken(sealed, em, this.#kind.scope, place);
     return this.#kind.toResponse(token, told);
   }
 

@@ -1,0 +1,161 @@
+/**
+ * Lets 500 watchers follow one run that changes 200 times a second: each is told of every record within 150 ms of its
+ * commit (95 of 100 times), the process asks the database once for all of them, and its memory stays flat.
+ *
+ * Usage: node test/hazards/watch-fan-out.ts [watchers = 500] [seconds = 30]
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_execution_pb.ts";
+import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { callerFrom } from "../client.ts";
+import { givenOrganization } from "../database.ts";
+import { givenRun } from "../runs.ts";
+import { startWatchServer } from "../watch/watch-server.ts";
+import { startScriptDatabase } from "./ledger.ts";
+import { check, print } from "./report.ts";
+
+/** How many streams go over one connection. */
+const streamsPerConnection = 100;
+const changesPerSecond = 200;
+const changesPerCommit = 4;
+const mostLatencyMs = 150;
+const mostGrowthMegabytes = 50;
+
+if (process.argv[2] === "watch") {
+  await watchAll(process.argv[3]!, process.argv[4]!, Number(process.argv[5]));
+} else {
+  await measure(Number(process.argv[2] ?? 500), Number(process.argv[3] ?? 30));
+}
+
+async function measure(watchers: number, seconds: number): Promise<void> {
+  await using database = await startScriptDatabase();
+  const organizationId = await givenOrganization(database.orm);
+  const { flowExecutionId } = await givenRun(database.orm, organizationId, ["task"]);
+  await using server = await startWatchServer(database.orm, {
+    authenticate: async (credential) => callerFrom(organizationId, { subject: credential }),
+  });
+  const transport = createGrpcTransport({ baseUrl: server.origin, interceptors: [] });
+  const tasks = createClient(TaskExecutionService, transport);
+  const headers = { authorization: "Bearer writer" };
+  const report = { flowExecutionId, taskName: "task", status: Status.QUEUED };
+
+  const child = fork(import.meta.filename, ["watch", server.origin, flowExecutionId, String(watchers)]);
+  await heard(child, "synced");
+  const acknowledged = new Map<number, number>();
+  let idx = 0;
+  let commits = 0;
+  const change = async () => {
+    const requests = Array.from({ length: changesPerCommit }, () => ({ ...report, taskExecutionIdx: idx++ }));
+    await tasks.batchCreateTaskExecutions({ requests }, { headers });
+    for (const { taskExecutionIdx } of requests) acknowledged.set(taskExecutionIdx, Date.now());
+    commits++;
+  };
+  const load = async (durationMs: number) => {
+    const begin = performance.now();
+    const calls: Promise<void>[] = [];
+    const commitsPerSecond = changesPerSecond / changesPerCommit;
+    for (let sent = 0; sent < (commitsPerSecond * durationMs) / 1000; sent++) {
+      const dueMs = begin + (sent * 1000) / commitsPerSecond - performance.now();
+      if (dueMs > 0) await sleep(dueMs);
+      calls.push(change());
+    }
+    await Promise.all(calls);
+    return (calls.length * changesPerCommit) / ((performance.now() - begin) / 1000);
+  };
+  const memory = () => {
+    (globalThis as { gc?: () => void }).gc?.();
+    return process.memoryUsage.rss() / 2 ** 20;
+  };
+
+  await load(5000);
+  commits = 0;
+  const [memoryBefore, looksBefore, from] = [memory(), server.feeds.figures.looks, idx];
+  const cpuBefore = process.cpuUsage();
+  const rate = await load(seconds * 1000);
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const cpu = (user + system) / 1e6 / seconds;
+  const growth = memory() - memoryBefore;
+  const looks = server.feeds.figures.looks - looksBefore;
+  await sleep(1000);
+  child.send("stop");
+  const { told, missing } = await heard<{ told: [number, number][]; missing: number }>(child, "told");
+  const latencies = told
+    .filter(([index]) => index >= from)
+    .map(([index, time]) => time - acknowledged.get(index)!)
+    .sort((a, b) => a - b);
+  const at = (part: number) => latencies[Math.floor((latencies.length - 1) * part)]!;
+
+  print(`${watchers} watchers of a run with ${rate.toFixed(0)} changes/s for ${seconds} s`);
+  print(`     ${cpu.toFixed(2)} cores of the process`);
+  print(`     after the commit was acknowledged: p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, p99 ${at(0.99)} ms`);
+  check(rate >= changesPerSecond * 0.9, `${rate.toFixed(0)} changes/s of ${changesPerSecond}`);
+  check(missing === 0, `${missing} of ${watchers * idx} records were not told`);
+  check(at(0.95) < mostLatencyMs, `95 of 100 are told within ${at(0.95)} ms`);
+  check(looks <= idx - from, `${looks} queries for ${idx - from} changes and ${watchers} watchers`);
+  check(
+    growth < mostGrowthMegabytes,
+    `memory: ${memoryBefore.toFixed(0)} MB, then ${growth.toFixed(0)} MB more`,
+  );
+}
+
+/** Watches as often as asked for; then tells when each watcher was told of each record, as far as it is a sample. */
+async function watchAll(origin: string, flowExecutionId: string, watchers: number): Promise<void> {
+  const stop = new AbortController();
+  const told: [number, number][] = [];
+  const counts = Array<number>(watchers).fill(0);
+  let synced = 0;
+  let most = 0;
+  const follow = async (index: number) => {
+    const subject = `watcher-${Math.floor(index / streamsPerConnection)}`;
+    const stream = clientFor(subject).watchTaskExecutions(
+      { flowExecutionId },
+      { signal: stop.signal, headers: { authorization: `Bearer ${subject}` } },
+    );
+    try {
+      for await (const { content } of stream) {
+        if (content.case === "synced" && ++synced === watchers) process.send?.({ synced: true });
+        if (content.case !== "changes" && content.case !== "snapshot") continue;
+        const time = Date.now();
+        counts[index]! += content.value.taskExecutions.length;
+        for (const { change } of content.value.taskExecutions) {
+          if (change.case !== "taskExecution") continue;
+          most = Math.max(most, change.value.taskExecutionIdx + 1);
+          if (index % 10 === 0) told.push([change.value.taskExecutionIdx, time]);
+        }
+      }
+    } catch (error) {
+      if (!stop.signal.aborted) throw error;
+    }
+  };
+  const clients = new Map<string, ReturnType<typeof createClient<typeof TaskExecutionService>>>();
+  function clientFor(subject: string) {
+    const client =
+      clients.get(subject) ?? createClient(TaskExecutionService, createGrpcTransport({ baseUrl: origin }));
+    clients.set(subject, client);
+    return client;
+  }
+  const followed = Promise.all(Array.from({ length: watchers }, (_, index) => follow(index)));
+  await Promise.race([once(process, "message"), followed]);
+  stop.abort();
+  await followed;
+  const missing = counts.reduce((sum, count) => sum + most - count, 0);
+  await new Promise((resolve) => process.send?.({ told: { told, missing } }, resolve));
+  process.disconnect();
+}
+
+/** Waits for a message of the child that has a property, and returns that. */
+async function heard<T>(child: ChildProcess, name: string): Promise<T> {
+  for (;;) {
+    const [message] = await Promise.race([
+      once(child, "message"),
+      once(child, "exit").then(() => Promise.reject(new Error("the watchers ended"))),
+    ]);
+    if (name in message) {
+      return message[name];
+    }
+  }
+}
