@@ -39,6 +39,7 @@ export class HeldTask {
   #nextBeat: number;
   #timer: NodeJS.Timeout | undefined;
   #progress: Progress | undefined;
+  #isClosed = false;
 
   /**
    * @param safetyMs how long before the end of the lease it is interrupted
@@ -127,6 +128,7 @@ export class HeldTask {
 
   /** The worker does not hold it any more. */
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#timer);
   }
 
@@ -137,6 +139,8 @@ export class HeldTask {
   /** Watches the end of the lease and of the attempt. */
   #arm(): void {
     clearTimeout(this.#timer);
+    // The answer to a heartbeat may come after that to the report.
+    if (this.#isClosed) return;
     const end = Math.min(this.#leaseEnd - this.#safetyMs, this.#timeoutAt);
     const left = end - performance.now();
     if (left <= 0) {

@@ -3,6 +3,7 @@ import { type Client, ConnectError } from "@connectrpc/connect";
 import {
   type ClaimedTaskExecution,
   type ClaimTaskExecutionsRequest,
+  type ReportTaskExecutionsResponse,
   type ReportTaskExecutionsResponse_Result,
   ReportTaskExecutionsResponse_ResultSchema,
   type TaskReport,
@@ -100,16 +101,12 @@ export class Reporter {
     const { signal } = persistence;
     const request = { reports: batch.map(({ report }) => report), ...(claim && { claim }) };
     let sentAt = 0;
+    let response: ReportTaskExecutionsResponse;
     try {
-      const { results, claimed } = await persist(() => {
+      response = await persist(() => {
         sentAt = performance.now();
         return client.reportTaskExecutions(request, { timeoutMs, ...(signal && { signal }) });
       }, persistence);
-      const receivedAt = performance.now();
-      for (const [index, ended] of batch.entries()) {
-        onAnswer(ended, results[index]!.result);
-      }
-      onClaimed(claimed, { sentAt, receivedAt });
     } catch (thrown) {
       const error = ConnectError.from(thrown);
       if (signal?.aborted) {
@@ -118,7 +115,13 @@ export class Reporter {
         onClaimed([], { sentAt, receivedAt: sentAt });
         await this.#sendApart(batch, error);
       }
+      return;
     }
+    const receivedAt = performance.now();
+    for (const [index, ended] of batch.entries()) {
+      onAnswer(ended, response.results[index]!.result);
+    }
+    onClaimed(response.claimed, { sentAt, receivedAt });
   }
 
   /** Something in the message is such that it cannot be taken: one report must not keep the others back. */

@@ -2,6 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { FlowExecution_Status as Status } from "../../gen/taskledger/v1/flow_execution_pb.ts";
+import { FlowExecutionService } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { openDatabase, type TestDatabase } from "../database.ts";
 import { ran, recording, task } from "../import/recordings.ts";
 import { startTestService, type TestService } from "../service.ts";
@@ -40,6 +42,24 @@ test("a recording is played by worker processes, in order, as often as one likes
     expect(output).toContain("every task completed once, and none before its parents");
     expect(code).toBe(0);
   }
+}, 60_000);
+
+test("a run that does not complete is a failure, and the replay says what is missing", async () => {
+  const runs = service.client(FlowExecutionService);
+  const known = new Set((await runs.listFlowExecutions({})).flowExecutions.map(({ id }) => id));
+  const replayed = replay(recording([task("long")], [ran("long", 3600)]), ["--workers", "1", "--scale", "1"]);
+  let id: string | undefined;
+  const find = async () => {
+    const { flowExecutions } = await runs.listFlowExecutions({ statuses: [Status.RUNNING] });
+    id = flowExecutions.find((run) => !known.has(run.id))?.id;
+    return id;
+  };
+  await expect.poll(find, { timeout: 30_000 }).toBeDefined();
+  await runs.cancelFlowExecution({ id: id! });
+  const { code, output } = await replayed;
+  expect(output).toContain("the run ended as STATUS_CANCELLED");
+  expect(output).toContain("long completed 0 times");
+  expect(code).toBe(1);
 }, 60_000);
 
 test("what is no recording, and what is no number, is refused", async () => {
