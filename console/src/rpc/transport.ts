@@ -23,6 +23,10 @@ function authorize(credential: string): Interceptor {
 function recordCalls(log: CallLog): Interceptor {
   return (next) => async (req) => {
     const request = req.stream ? await firstOf(req.message) : req.message;
+    // A watch that goes on where it was is no other call.
+    if (request !== undefined && "resumeToken" in request && request.resumeToken !== "") {
+      return next({ ...req, message: iterate(request) } as typeof req);
+    }
     const end = log.begin(req.method, request === undefined ? "{}" : toJsonString(req.method.input, request));
     const fail = (error: unknown) => end(nameOf(ConnectError.from(error).code));
     try {

@@ -4,6 +4,7 @@ import { useMemo } from "react";
 import type { Flow } from "../../../gen/taskledger/v1/flow_pb.ts";
 import type { TaskExecution } from "../../../gen/taskledger/v1/task_execution_pb.ts";
 import { edgeId, layOut, nodeSize } from "./layout.ts";
+import { useIsNarrow } from "./narrow.ts";
 import { taskStates } from "./newest.ts";
 import { edgeTypes, type RoutedEdge } from "./routed-edge.tsx";
 import { nodeTypes, type TaskNode } from "./task-box.tsx";
@@ -21,7 +22,8 @@ const noTasks: readonly TaskExecution[] = [];
 
 /** The tasks of a flow and what they depend on, coloured by how far a run is. The table of tasks says the same. */
 export function Graph({ flow, runId, tasks = noTasks }: GraphProps) {
-  const { places, waypoints, height } = useMemo(() => layOut(flow.tasks), [flow]);
+  const direction = useIsNarrow() ? "down" : "right";
+  const { places, waypoints, height } = useMemo(() => layOut(flow.tasks, direction), [flow, direction]);
   const states = useMemo(() => taskStates(tasks), [tasks]);
   const nodes = useMemo(
     () =>
@@ -32,10 +34,10 @@ export function Graph({ flow, runId, tasks = noTasks }: GraphProps) {
           position: places.get(name) ?? { x: 0, y: 0 },
           width: nodeSize.width,
           height: nodeSize.height,
-          data: { name, note: noteOf(name, executor, forEach), state: states.get(name), runId },
+          data: { name, note: noteOf(name, executor, forEach), state: states.get(name), runId, direction },
         }),
       ),
-    [flow, places, states, runId],
+    [flow, places, states, runId, direction],
   );
   const edges = useMemo(
     () =>
@@ -62,12 +64,15 @@ export function Graph({ flow, runId, tasks = noTasks }: GraphProps) {
       style={{ height: `clamp(240px, ${height + 100}px, 62vh)` }}
     >
       <ReactFlow
+        // What fits is worked out once.
+        key={direction}
         nodes={nodes}
         edges={edges}
         nodeTypes={nodeTypes}
         edgeTypes={edgeTypes}
         fitView
-        fitViewOptions={{ maxZoom: 1, padding: 0.12 }}
+        // Not so small that nothing can be read: what is out of sight is a drag away.
+        fitViewOptions={{ minZoom: direction === "down" ? 0.5 : 0.3, maxZoom: 1, padding: 0.1 }}
         minZoom={0.05}
         nodesDraggable={false}
         nodesConnectable={false}

@@ -10,17 +10,23 @@ export interface Point {
   readonly y: number;
 }
 
+/** Where to tasks follow each other: to the right, or down where there is little width. */
+export type Direction = "right" | "down";
+
 /** Where everything is drawn. */
 export interface Layout {
   /** The upper left corner of each task. */
   readonly places: ReadonlyMap<string, Point>;
-  /** The places in between that a line passes, by {@link edgeId}; only of lines that pass by other columns. */
+  /** The places in between that a line passes, by {@link edgeId}; only of lines that pass by other levels. */
   readonly waypoints: ReadonlyMap<string, readonly Point[]>;
   readonly height: number;
 }
 
-/** How large a task is drawn, and how far apart. */
-export const nodeSize = { width: 190, height: 54, columnGap: 70, rowGap: 18 } as const;
+/** How large a task is drawn. */
+export const nodeSize = { width: 190, height: 54 } as const;
+
+/** How far levels, and the tasks within a level, are apart. */
+const gaps = { right: { level: 70, task: 18 }, down: { level: 44, task: 14 } } as const;
 
 /** How often the tasks of a level are sorted by where their neighbours stand. */
 const sweeps = 4;
@@ -33,20 +39,20 @@ export function edgeId(upstream: string, downstream: string): string {
 }
 
 /**
- * Returns a place for each task: each level of the topological order is a column, and within a column tasks stand
- * near what they depend on and what depends on them, so that few lines cross. A line that passes by a column has
- * a place in it of its own, so that it does not pass below a task.
+ * Returns a place for each task: each level of the topological order is a column, or a row, and within it tasks
+ * stand near what they depend on and what depends on them, so that few lines cross. A line that passes by a level
+ * has a place in it of its own, so that it does not pass below a task.
  */
-export function layOut(tasks: readonly LayoutTask[]): Layout {
+export function layOut(tasks: readonly LayoutTask[], direction: Direction): Layout {
   const levels = levelsOf(tasks);
-  const columnOf = new Map(levels.flatMap((level, column) => level.map((name) => [name, column])));
+  const levelOf = new Map(levels.flatMap((level, depth) => level.map((name) => [name, depth])));
   const parts = new Map<string, string[]>();
   const links: [string, string][] = [];
   let count = 0;
   for (const { name, dependsOn } of tasks) {
     for (const upstream of dependsOn) {
-      const from = columnOf.get(upstream) ?? 0;
-      const to = columnOf.get(name) ?? 0;
+      const from = levelOf.get(upstream) ?? 0;
+      const to = levelOf.get(name) ?? 0;
       const id = edgeId(upstream, name);
       count += Math.max(0, to - from - 1);
       const chain =
@@ -70,7 +76,7 @@ export function layOut(tasks: readonly LayoutTask[]): Layout {
       sortLevels(levels.toReversed(), (name) => downstream.get(name)?.map(([, to]) => to) ?? []);
     }
   }
-  return place(levels, parts);
+  return place(levels, parts, direction);
 }
 
 /** Sorts what stands in each level by the mean position of its neighbours. */
@@ -117,19 +123,27 @@ function levelsOf(tasks: readonly LayoutTask[]): string[][] {
 function place(
   levels: readonly (readonly string[])[],
   parts: ReadonlyMap<string, readonly string[]>,
+  direction: Direction,
 ): Layout {
-  const { width, height, columnGap, rowGap } = nodeSize;
-  const tallest = Math.max(...levels.map((level) => level.length), 1);
+  const { width, height } = nodeSize;
+  const { level: levelGap, task: taskGap } = gaps[direction];
+  const largest = Math.max(...levels.map((level) => level.length), 1);
   const places = new Map(
-    levels.flatMap((level, column) =>
-      level.map((name, row): [string, Point] => [
-        name,
-        { x: column * (width + columnGap), y: (row + (tallest - level.length) / 2) * (height + rowGap) },
-      ]),
+    levels.flatMap((level, depth) =>
+      level.map((name, index): [string, Point] => {
+        const across = index + (largest - level.length) / 2;
+        return [
+          name,
+          direction === "right"
+            ? { x: depth * (width + levelGap), y: across * (height + taskGap) }
+            : { x: across * (width + taskGap), y: depth * (height + levelGap) },
+        ];
+      }),
     ),
   );
   const waypoints = new Map(
     [...parts].map(([id, chain]) => [id, chain.flatMap((part) => places.get(part) ?? [])]),
   );
-  return { places, waypoints, height: tallest * (height + rowGap) };
+  const total = direction === "right" ? largest * (height + taskGap) : levels.length * (height + levelGap);
+  return { places, waypoints, height: total };
 }

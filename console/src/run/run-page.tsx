@@ -4,6 +4,7 @@ import { useMemo } from "react";
 import { FlowExecution_Dispatch as Dispatch } from "../../../gen/taskledger/v1/flow_execution_pb.ts";
 import { FlowExecutionService } from "../../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { FlowService } from "../../../gen/taskledger/v1/flow_service_pb.ts";
+import { useFlowNames } from "../flows/use-flow-names.ts";
 import { Payload } from "../payload/payload.tsx";
 import { ProblemNote } from "../rpc/problem-note.tsx";
 import { RunProgress } from "../runs/run-progress.tsx";
@@ -38,7 +39,8 @@ export function RunPage() {
     () => watched.items.filter(({ status }) => toStatus(status) === "stale"),
     [watched.items],
   );
-  const name = flow?.name ?? "Run";
+  const names = useFlowNames();
+  const name = flow?.name ?? names.get(run?.flowId ?? "") ?? "Run";
   useTitle(run === undefined ? "Run" : `${name} #${run.runNumber}`);
   const failure = error ?? watched.error;
   if (failure !== undefined) {

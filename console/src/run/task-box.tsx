@@ -2,6 +2,7 @@ import { Link } from "@tanstack/react-router";
 import { Handle, type Node, type NodeProps, Position } from "@xyflow/react";
 import { memo } from "react";
 import { StatusIcon } from "../status/status-icon.tsx";
+import type { Direction } from "./layout.ts";
 import type { TaskState } from "./newest.ts";
 
 interface TaskBoxData extends Record<string, unknown> {
@@ -10,6 +11,7 @@ interface TaskBoxData extends Record<string, unknown> {
   readonly note: string;
   readonly state: TaskState | undefined;
   readonly runId: string | undefined;
+  readonly direction: Direction;
 }
 
 /** A task as a node of a graph. */
@@ -18,7 +20,7 @@ export type TaskNode = Node<TaskBoxData, "task">;
 /** How the nodes of a graph are drawn. */
 export const nodeTypes = { task: memo(TaskBox) };
 
-function TaskBox({ data: { name, note, state, runId } }: NodeProps<TaskNode>) {
+function TaskBox({ data: { name, note, state, runId, direction } }: NodeProps<TaskNode>) {
   const className = `task-box ${state?.status === undefined ? "" : `is-${state.status}`}`;
   const content = (
     <>
@@ -32,7 +34,11 @@ function TaskBox({ data: { name, note, state, runId } }: NodeProps<TaskNode>) {
   );
   return (
     <>
-      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <Handle
+        type="target"
+        position={direction === "right" ? Position.Left : Position.Top}
+        isConnectable={false}
+      />
       {runId === undefined || state === undefined ? (
         <div className={className}>{content}</div>
       ) : state.records > 1 ? (
@@ -49,7 +55,11 @@ function TaskBox({ data: { name, note, state, runId } }: NodeProps<TaskNode>) {
           {content}
         </Link>
       )}
-      <Handle type="source" position={Position.Right} isConnectable={false} />
+      <Handle
+        type="source"
+        position={direction === "right" ? Position.Right : Position.Bottom}
+        isConnectable={false}
+      />
     </>
   );
 }
