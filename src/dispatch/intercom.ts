@@ -2,8 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
 import type { Logger } from "pino";
 
+const topics = ["ready", "change"] as const;
 /** What processes tell each other of an organization: that it has something to claim, or that something has changed. */
-export type Topic = "ready" | "change";
+export type Topic = (typeof topics)[number];
 
 const channelPrefix = "taskledger_";
 
@@ -26,6 +27,8 @@ export class Intercom {
   readonly #log: Logger;
   readonly #closing = new AbortController();
   readonly #running: Promise<void>;
+  readonly #untold: Readonly<Record<Topic, Set<string>>> = { ready: new Set(), change: new Set() };
+  #isTelling = false;
   #client: Client | undefined;
 
   constructor(url: string, onCall: Readonly<Record<Topic, (organizationId: string) => void>>, log: Logger) {
@@ -35,12 +38,30 @@ export class Intercom {
     this.#running = this.#run();
   }
 
-  /** Tells all other processes. Does nothing while there is no connection. */
+  /**
+   * Tells all other processes. Does nothing while there is no connection.
+   *
+   * What is to be told while a notification is under way goes with the next one.
+   */
   tell(topic: Topic, organizationIds: readonly string[]): void {
-    for (let start = 0; start < organizationIds.length; start += mostNamed) {
-      const payload = organizationIds.slice(start, start + mostNamed).join(",");
-      this.#client?.query("select pg_notify($1, $2)", [channelPrefix + topic, payload]).catch(() => {});
+    for (const id of organizationIds) this.#untold[topic].add(id);
+    if (!this.#isTelling) void this.#tellAll();
+  }
+
+  async #tellAll(): Promise<void> {
+    this.#isTelling = true;
+    for (let topic = this.#nextTopic(); topic !== undefined; topic = this.#nextTopic()) {
+      const untold = this.#untold[topic];
+      const named = [...untold].slice(0, mostNamed);
+      for (const id of named) untold.delete(id);
+      const values = [channelPrefix + topic, named.join(",")];
+      await this.#client?.query("select pg_notify($1, $2)", values).catch(() => {});
     }
+    this.#isTelling = false;
+  }
+
+  #nextTopic(): Topic | undefined {
+    return topics.find((topic) => this.#untold[topic].size > 0);
   }
 
   /** Hangs up. */
