@@ -9,6 +9,4 @@ export const leaseLimits = {
   sweepMs: 1000,
   /** How many of them it looks at in one go. */
   sweepPage: 500,
-  /** How long it waits for a run that others have locked, after all that were free. */
-  sweepLockMs: 200,
 } as const;

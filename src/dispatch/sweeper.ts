@@ -4,7 +4,7 @@ import type { MikroORM } from "@mikro-orm/postgresql";
 import type { Logger } from "pino";
 import type { Caller } from "../auth/caller.ts";
 import { forOrganization } from "../db/organization.ts";
-import { limitLockWait, tryLockRun } from "../task-execution/run-statements.ts";
+import { tryLockRun } from "../task-execution/run-statements.ts";
 import type { WritePath } from "../task-execution/write-path.ts";
 import { leaseLimits } from "./lease-limits.ts";
 import { type DuePlace, findDueLeases } from "./lease-statements.ts";
@@ -26,6 +26,7 @@ export class Sweeper {
   readonly #deps: SweeperDeps;
   readonly #closing = new AbortController();
   #running: Promise<void> | undefined;
+  #stragglers: Promise<void> | undefined;
 
   constructor(deps: SweeperDeps) {
     this.#deps = deps;
@@ -40,6 +41,7 @@ export class Sweeper {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#running;
+    await this.#stragglers;
   }
 
   async #run(): Promise<void> {
@@ -59,12 +61,13 @@ export class Sweeper {
   /**
    * Looks once at every lease that has run out.
    *
-   * Runs that others have locked come last and only for as long as one period: what is free never waits for them.
+   * Runs that others have locked are left for later, see {@link Sweeper.stragglers}: what is free never waits for
+   * them.
    */
   async sweep(): Promise<void> {
     const { orm } = this.#deps;
-    const { graceMs, sweepPage: most, sweepMs } = leaseLimits;
-    const locked = new Map<string, DuePlace[]>();
+    const { graceMs, sweepPage: most } = leaseLimits;
+    const locked = new Map<string, readonly DuePlace[]>();
     let after: DuePlace | undefined;
     do {
       // Of no organization, and in no transaction: the one function that looks at all of them needs neither.
@@ -72,17 +75,27 @@ export class Sweeper {
       const byRun = Map.groupBy(places, ({ flowExecutionId }) => flowExecutionId);
       for (const [runId, due] of byRun) {
         if (this.#closing.signal.aborted) return;
-        if (locked.has(runId) || !(await this.#expire(runId, due, false))) {
-          locked.set(runId, [...(locked.get(runId) ?? []), ...due]);
-        }
+        // One page of a locked run is enough: the others come with the next sweeps.
+        if (!locked.has(runId) && !(await this.#expire(runId, due, false))) locked.set(runId, due);
       }
       after = places.length === most ? places.at(-1) : undefined;
     } while (after !== undefined);
-    const begin = performance.now();
-    // Each time in another order, so that each has its turn.
+    this.#stragglers ??= this.#expireLocked(locked).finally(() => {
+      this.#stragglers = undefined;
+    });
+  }
+
+  /** Settles when nobody waits for runs any more that were locked at the last sweep. */
+  get stragglers(): Promise<void> {
+    return this.#stragglers ?? Promise.resolve();
+  }
+
+  /** Waits for runs in turn, beside the sweeps: one that is never free for long would else never be swept. */
+  async #expireLocked(locked: ReadonlyMap<string, readonly DuePlace[]>): Promise<void> {
+    // Each time in another order: when the first ones keep it waiting, others come first the next time.
     for (const [runId, due] of [...locked].sort(() => Math.random() - 0.5)) {
-      if (this.#closing.signal.aborted || performance.now() - begin > sweepMs) return;
-      await this.#expire(runId, due.slice(0, most), true);
+      if (this.#closing.signal.aborted) return;
+      await this.#expire(runId, due, true);
     }
   }
 
@@ -90,7 +103,7 @@ export class Sweeper {
    * Ends attempts of one run, unless others have the run locked. One that cannot be swept, because something is
    * wrong with it, does not stop the others.
    *
-   * @param mayWait whether to wait for the run a little
+   * @param mayWait whether to wait for the run
    * @returns false if it was locked
    */
   async #expire(flowExecutionId: string, due: readonly DuePlace[], mayWait: boolean): Promise<boolean> {
@@ -101,11 +114,7 @@ export class Sweeper {
     const changes = due.map(({ taskExecutionId }) => ({ type: "expire" as const, id: taskExecutionId }));
     try {
       const results = await writePath.transact(forOrganization(orm, organizationId), author, async (work) => {
-        if (mayWait) {
-          await limitLockWait(work.em, leaseLimits.sweepLockMs);
-        } else if (!(await tryLockRun(work.em, organizationId, flowExecutionId))) {
-          return undefined;
-        }
+        if (!mayWait && !(await tryLockRun(work.em, organizationId, flowExecutionId))) return undefined;
         await work.load(changes);
         return writePath.applyTo(work, changes);
       });

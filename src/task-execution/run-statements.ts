@@ -83,11 +83,6 @@ export async function tryLockRun(em: EntityManager, organizationId: string, id: 
   return rows.length > 0;
 }
 
-/** Has the statements of a transaction that follow wait no longer than this for a lock. */
-export async function limitLockWait(em: EntityManager, mostMs: number): Promise<void> {
-  await sql`select set_config('lock_timeout', ${String(mostMs)}, true)`.execute(em.getKysely());
-}
-
 /** Locks those runs that take task executions and that nobody else has locked. Never waits. */
 export async function lockFreeRuns(
   em: EntityManager,

@@ -28,6 +28,7 @@ for (const seed of seeds.length > 0 ? seeds : Array.from({ length: 20 }, (_, ind
     flows: [...recorded.map((flow) => ({ ...flow, name: `seed ${seed} ${flow.name}` })), ...flows],
     servers: 2,
     workers: 8,
+    workerKinds: ["worker", "library-worker"],
     concurrency: 3,
     leaseMs: 1000 + 500 * (seed % 3),
     windowMs: 15_000,

@@ -24,6 +24,8 @@ const outcome = await play({
   })),
   servers: 2,
   workers: 16,
+  // These hand in many results with one call: single ones would fill the pools of the servers.
+  workerKinds: ["library-worker"],
   concurrency: 20,
   leaseMs: 2000,
   windowMs: 15_000,

@@ -20,6 +20,7 @@ const outcome = await play({
   flows: Array.from({ length: Math.ceil(seconds / 2) }, (_, index) => randomFlow(`flow ${index}`, random)),
   servers: 2,
   workers: 6,
+  workerKinds: ["worker", "library-worker"],
   concurrency: 4,
   leaseMs: 2000,
   windowMs: seconds * 1000,

@@ -10,7 +10,7 @@ import { seededRandom } from "../../server/header-fuzz.ts";
 import { type ScriptDatabase, startScriptDatabase } from "../ledger.ts";
 import { checkAll, type Findings } from "./checker.ts";
 import { type Fault, type FaultKind, planFaults } from "./faults.ts";
-import { type Member, type Server, startServer, startWorker } from "./fleet.ts";
+import { type Member, type Server, startServer, startWorker, type WorkerKind } from "./fleet.ts";
 import type { ChaosFlow } from "./flows.ts";
 import { type Entry, openHistory, readHistory } from "./history.ts";
 import { type Observed, startObserver } from "./observer.ts";
@@ -24,6 +24,8 @@ export interface Scenario {
   readonly flows: readonly ChaosFlow[];
   readonly servers: number;
   readonly workers: number;
+  /** How they are made, in turn. */
+  readonly workerKinds: readonly WorkerKind[];
   /** How many tasks a worker works on at a time. */
   readonly concurrency: number;
   readonly leaseMs: number;
@@ -73,7 +75,7 @@ export async function play(scenario: Scenario): Promise<Outcome> {
         startWorker(
           { ...base, seed: scenario.seed * 100 + index },
           index,
-          index % 2 === 0 ? "worker" : "library-worker",
+          scenario.workerKinds[index % scenario.workerKinds.length],
         ),
       ),
     );
