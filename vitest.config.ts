@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "console/test/*.test.ts"],
     // Long runs that break things on purpose; they have a command of their own.
     exclude: ["test/hazards/**"],
     // One PostgreSQL for the whole run. Tests get at it with inject("postgres").

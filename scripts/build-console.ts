@@ -112,6 +112,12 @@ function isHeld(): boolean {
 using _ = await acquire();
 const hash = hashOf(sources);
 if (!isMadeFrom(dist, hash)) {
-  install();
-  build(hash);
+  try {
+    install();
+    build(hash);
+  } catch (error) {
+    // What went wrong has been said by whoever failed.
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exitCode = 1;
+  }
 }

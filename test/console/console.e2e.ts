@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ApiKey_Role as Role } from "../../gen/taskledger/v1/api_key_pb.ts";
 import { connect } from "../../src/worker/connect.ts";
@@ -8,6 +9,7 @@ import { type ServiceProcess, startServiceProcess } from "../service.ts";
 import { accessibilityProblems } from "./accessibility.ts";
 import { openTab, type Tab } from "./chromium.ts";
 import { demoExecutors, reportFlow } from "./demo.ts";
+import { startIssuer } from "./issuer.ts";
 import { type Office, openOffice } from "./office.ts";
 import { signInAt } from "./visitor.ts";
 
@@ -228,6 +230,65 @@ test("after a change of key nothing of the last organization is there", async ()
     before.key,
   );
   expect(seen.join("\n")).not.toContain("secret-plans");
+});
+
+test("a JWT signs in the person it was issued for", async () => {
+  const office = await openOffice(service);
+  using issuer = await startIssuer();
+  await using own = await startServiceProcess(database.serviceUrl, issuer.env);
+  const subject = randomUUID();
+  await using tab = await openCleanTab();
+  const { page } = tab;
+  await page.goto(own.origin);
+  await page.getByLabel("Key or token").fill(await issuer.issue(subject, office.id, "editor"));
+  await page.getByText(`A JWT of ${subject}, valid until`).waitFor();
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.locator(".account summary").click();
+  await page.getByText(`${subject}, editor`).waitFor();
+  expect(await page.locator(".account summary").textContent()).toBe(`${office.name}editor`);
+});
+
+test("a run can be cancelled, deleted and undeleted, each with its reason", async () => {
+  const office = await openOffice(service);
+  const runId = await office.startRun(await office.createFlow("name: one\ntasks:\n- name: only\n"));
+  await using tab = await openCleanTab();
+  const { page } = tab;
+  await signInAt(page, service.origin, office.key);
+  await page.goto(`${service.origin}/runs/${runId}`);
+  await page.getByRole("button", { name: "Cancel", exact: true }).click();
+  await page.getByLabel("Reason").fill("The wrong day");
+  await page.getByRole("button", { name: "Cancel the run" }).click();
+  await page.locator(".page-head .badge.is-cancelled").waitFor();
+  await page.locator(".task-box.is-cancelled").click();
+  await page.locator(".events blockquote", { hasText: "The wrong day" }).waitFor();
+  await page.goBack();
+  await page.getByRole("button", { name: "Delete" }).click();
+  await page.getByRole("button", { name: "Delete the run" }).click();
+  await page.locator(".page-head .badge.is-deleted").waitFor();
+  await page.goto(`${service.origin}/runs`);
+  await page.getByText("Nothing has run yet").waitFor();
+  await page.getByRole("button", { name: "deleted" }).click();
+  await page.getByRole("link", { name: "one #1" }).click();
+  await page.getByRole("button", { name: "Undelete" }).click();
+  await page.locator(".page-head .badge.is-cancelled").waitFor();
+});
+
+test("a late result of a worker that lost its lease can be adopted", async () => {
+  const office = await openOffice(service);
+  const runId = await office.startRun(
+    await office.createFlow("name: one\ntasks:\n- name: only\n  lease: 1s\n"),
+  );
+  await office.reportLate("only", { rows: 7 });
+  const { id } = await office.newest(runId, "only", 0);
+  await using tab = await openCleanTab();
+  const { page } = tab;
+  await signInAt(page, service.origin, office.key);
+  await page.goto(`${service.origin}/tasks/${id}`);
+  await page.locator(".events li", { hasText: "late result handed in" }).waitFor();
+  await page.getByRole("button", { name: "Adopt late result" }).click();
+  await page.getByRole("button", { name: "Adopt it" }).click();
+  await page.locator(".attempts a", { has: page.locator(".is-completed") }).click();
+  await page.locator(".json", { hasText: "rows: 7" }).waitFor();
 });
 
 test("a viewer is offered nothing that a viewer may not do", async () => {

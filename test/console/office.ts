@@ -10,19 +10,24 @@ import { FlowService } from "../../gen/taskledger/v1/flow_service_pb.ts";
 import { OrganizationService } from "../../gen/taskledger/v1/organization_service_pb.ts";
 import type { TaskExecution } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
 import { connect } from "../../src/worker/connect.ts";
 import type { TestService } from "../service.ts";
 
 /** An organization of its own with the key of its administrator, and what a test does there behind the browser's back. */
 export interface Office {
   readonly name: string;
+  readonly id: string;
   readonly key: string;
   createFlow(definition: string): Promise<string>;
   startRun(flowId: string, input?: JsonValue): Promise<string>;
   /** Plays an outside engine: records many task executions in a run of their own, and returns its id. */
   recordRun(flowId: string, taskName: string, count: number): Promise<string>;
   finish(runId: string): Promise<void>;
-  newest(runId: string, taskName: string): Promise<TaskExecution>;
+  /** Returns the newest record of a task, or the one with an idx. */
+  newest(runId: string, taskName: string, idx?: number): Promise<TaskExecution>;
+  /** Plays a worker that loses its lease and hands in its output all the same. */
+  reportLate(executor: string, output: JsonValue): Promise<void>;
   createKey(role: Role): Promise<string>;
 }
 
@@ -31,13 +36,14 @@ export async function openOffice(
   service: TestService,
   name = `org-${randomUUID().slice(0, 8)}`,
 ): Promise<Office> {
-  const { secret: key } = await service
+  const { organization, secret: key } = await service
     .client(OrganizationService)
     .createOrganization({ name, requestId: randomUUID() });
   const transport = connect(service.origin, key);
   const flows = createClient(FlowService, transport);
   const runs = createClient(FlowExecutionService, transport);
   const tasks = createClient(TaskExecutionService, transport);
+  const workers = createClient(WorkerService, transport);
 
   async function start(flowId: string, dispatch: Dispatch, input?: JsonValue): Promise<string> {
     const { flowExecution } = await runs.createFlowExecution({
@@ -51,6 +57,7 @@ export async function openOffice(
 
   return {
     name,
+    id: organization!.id,
     key,
     createFlow: async (definition) => (await flows.createFlow({ definition })).flow!.id,
     startRun: (flowId, input) => start(flowId, Dispatch.MANAGED, input),
@@ -71,9 +78,31 @@ export async function openOffice(
     async finish(id) {
       while (!(await runs.waitFlowExecution({ id })).ended);
     },
-    async newest(flowExecutionId, taskName) {
-      const { taskExecutions } = await tasks.listTaskExecutions({ flowExecutionId, taskName });
+    async newest(flowExecutionId, taskName, taskExecutionIdx) {
+      const filter = {
+        flowExecutionId,
+        taskName,
+        ...(taskExecutionIdx !== undefined && { taskExecutionIdx }),
+      };
+      const { taskExecutions } = await tasks.listTaskExecutions(filter);
       return taskExecutions[0]!;
+    },
+    async reportLate(executor, output) {
+      const { claimed } = await workers.claimTaskExecutions({
+        executors: [executor],
+        maxTaskExecutions: 1,
+        workerId: "late",
+        requestId: randomUUID(),
+        wait: { seconds: 20n },
+      });
+      const { taskExecution, token } = claimed[0]!;
+      const { id } = taskExecution!;
+      while (!(await tasks.waitTaskExecution({ id })).ended);
+      await workers.reportTaskExecutions({
+        reports: [
+          { id, token, result: { case: "completed", value: { output: fromJson(ValueSchema, output) } } },
+        ],
+      });
     },
     async createKey(role) {
       const { secret } = await createClient(ApiKeyService, transport).createApiKey({

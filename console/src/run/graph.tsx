@@ -1,6 +1,13 @@
 import "@xyflow/react/dist/base.css";
-import { Background, Controls, MarkerType, ReactFlow } from "@xyflow/react";
-import { useMemo } from "react";
+import {
+  Background,
+  Controls,
+  getViewportForBounds,
+  MarkerType,
+  ReactFlow,
+  type ReactFlowInstance,
+} from "@xyflow/react";
+import { useMemo, useRef } from "react";
 import type { Flow } from "../../../gen/taskledger/v1/flow_pb.ts";
 import type { TaskExecution } from "../../../gen/taskledger/v1/task_execution_pb.ts";
 import { edgeId, layOut, nodeSize } from "./layout.ts";
@@ -23,7 +30,10 @@ const noTasks: readonly TaskExecution[] = [];
 /** The tasks of a flow and what they depend on, coloured by how far a run is. The table of tasks says the same. */
 export function Graph({ flow, runId, tasks = noTasks }: GraphProps) {
   const direction = useIsNarrow() ? "down" : "right";
-  const { places, waypoints, height } = useMemo(() => layOut(flow.tasks, direction), [flow, direction]);
+  const { places, waypoints, width, height } = useMemo(
+    () => layOut(flow.tasks, direction),
+    [flow, direction],
+  );
   const states = useMemo(() => taskStates(tasks), [tasks]);
   const nodes = useMemo(
     () =>
@@ -56,8 +66,19 @@ export function Graph({ flow, runId, tasks = noTasks }: GraphProps) {
       ),
     [flow, states, waypoints],
   );
+  const section = useRef<HTMLElement>(null);
+  const instance = useRef<ReactFlowInstance<TaskNode, RoutedEdge>>(null);
+  // The lines count, too: they may pass by where there is no task.
+  const fit = (flow: ReactFlowInstance<TaskNode, RoutedEdge>): void => {
+    instance.current = flow;
+    const { clientWidth = 0, clientHeight = 0 } = section.current ?? {};
+    const bounds = { x: 0, y: 0, width, height };
+    const least = direction === "down" ? 0.5 : 0.3;
+    void flow.setViewport(getViewportForBounds(bounds, clientWidth, clientHeight, least, 1, 0.1));
+  };
   return (
     <section
+      ref={section}
       className="graph card"
       aria-label={`Graph of ${flow.tasks.length} tasks`}
       // No taller than what is in it, and never more than a part of the window.
@@ -70,9 +91,7 @@ export function Graph({ flow, runId, tasks = noTasks }: GraphProps) {
         edges={edges}
         nodeTypes={nodeTypes}
         edgeTypes={edgeTypes}
-        fitView
-        // Not so small that nothing can be read: what is out of sight is a drag away.
-        fitViewOptions={{ minZoom: direction === "down" ? 0.5 : 0.3, maxZoom: 1, padding: 0.1 }}
+        onInit={fit}
         minZoom={0.05}
         nodesDraggable={false}
         nodesConnectable={false}
@@ -86,7 +105,7 @@ export function Graph({ flow, runId, tasks = noTasks }: GraphProps) {
         proOptions={{ hideAttribution: true }}
       >
         <Background gap={22} size={1} color="var(--border)" />
-        <Controls showInteractive={false} />
+        <Controls showInteractive={false} onFitView={() => instance.current && fit(instance.current)} />
       </ReactFlow>
     </section>
   );

@@ -19,6 +19,7 @@ export interface Layout {
   readonly places: ReadonlyMap<string, Point>;
   /** The places in between that a line passes, by {@link edgeId}; only of lines that pass by other levels. */
   readonly waypoints: ReadonlyMap<string, readonly Point[]>;
+  readonly width: number;
   readonly height: number;
 }
 
@@ -144,6 +145,9 @@ function place(
   const waypoints = new Map(
     [...parts].map(([id, chain]) => [id, chain.flatMap((part) => places.get(part) ?? [])]),
   );
-  const total = direction === "right" ? largest * (height + taskGap) : levels.length * (height + levelGap);
-  return { places, waypoints, height: total };
+  const isRight = direction === "right";
+  const [along, across] = isRight ? [width, height] : [height, width];
+  const long = levels.length * (along + levelGap) - levelGap;
+  const wide = largest * (across + taskGap) - taskGap;
+  return { places, waypoints, width: isRight ? long : wide, height: isRight ? wide : long };
 }

@@ -13,8 +13,9 @@ import { mayEdit, useAccount } from "../session/account.tsx";
 import { isOpen, toStatus } from "../status/status.ts";
 import { AmendDialog } from "./amend-dialog.tsx";
 import { amendable } from "./amendable.ts";
+import { useHasLateResult } from "./late-result.ts";
 
-type Asked = "amend" | "cancel" | "delete" | "retry" | undefined;
+type Asked = "adopt" | "amend" | "cancel" | "delete" | "retry" | undefined;
 
 interface TaskActionsProps {
   readonly task: TaskExecution;
@@ -29,6 +30,8 @@ export function TaskActions({ task, run }: TaskActionsProps) {
   const cancel = useCall(TaskExecutionService.method.cancelTaskExecution);
   const remove = useCall(TaskExecutionService.method.deleteTaskExecution);
   const undelete = useCall(TaskExecutionService.method.undeleteTaskExecution);
+  const adopt = useCall(TaskExecutionService.method.adoptLateResult);
+  const hasLateResult = useHasLateResult(task);
   const { id, etag } = task;
   const status = toStatus(task.status);
   const isManaged = run?.dispatch === Dispatch.MANAGED;
@@ -51,6 +54,11 @@ export function TaskActions({ task, run }: TaskActionsProps) {
           {status === "failed" || status === "cancelled" ? "Retry" : "Run again"}
         </button>
       )}
+      {edit && hasLateResult && (
+        <button type="button" className="button" onClick={() => setAsked("adopt")}>
+          Adopt late result
+        </button>
+      )}
       {edit && isOpen(status) && (
         <button type="button" className="button" onClick={() => setAsked("cancel")}>
           Cancel
@@ -71,6 +79,15 @@ export function TaskActions({ task, run }: TaskActionsProps) {
       )}
       {asked === "retry" && run !== undefined && (
         <ReExecuteDialog run={run} fromTask={task.taskName} onClose={close} />
+      )}
+      {asked === "adopt" && (
+        <ConfirmDialog
+          title={`Adopt the late result of ${task.taskName} #${task.taskExecutionIdx}?`}
+          text="A new record gets the output that its worker handed in too late, and counts as completed. Attempts that have not ended are cancelled."
+          action="Adopt it"
+          onConfirm={(reason) => adopt({ id, reason })}
+          onClose={close}
+        />
       )}
       {asked === "cancel" && (
         <ConfirmDialog
