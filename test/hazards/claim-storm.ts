@@ -34,7 +34,7 @@ const outcome = await play({
   corrections: 0,
   patienceMs: 240_000,
 });
-describe("claim storm", ["kill-worker"], outcome);
+describe("claim storm", ["kill-worker"], outcome, false);
 const claims = outcome.history.filter(({ kind }) => kind === "claimed").length;
 const completed = outcome.state.tasks.filter(({ status }) => status === "completed").length;
 print(`     ${claims} claims, ${outcome.state.tasks.length} records`);
