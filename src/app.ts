@@ -114,7 +114,13 @@ export function createApp(options: AppOptions): App {
   const { waitingRoom, doorbell, closing } = options.dispatch ?? createDispatch();
   const plans = new FlowPlans();
   const onError = (err: unknown) => log.warn({ err: describeCause(err) }, "cannot read what has changed");
-  const feeds = new Feeds({ orm, limits: options.watchLimits, statementTimeoutMs, onError });
+  const feeds = new Feeds({
+    orm,
+    limits: options.watchLimits,
+    streamsPerCaller: limits.maxStreamsPerCaller,
+    statementTimeoutMs,
+    onError,
+  });
   const bell = new ChangeBell(feeds, options.tellOfChanges);
   const onReady = (ready: Ready) => doorbell.ring(ready);
   const onChange = (organizationId: string) => bell.ring(organizationId);

@@ -51,6 +51,8 @@ export const limitRanges = {
   maxUnaryInFlight: range(500, 1, 10_000),
   /** Streaming and waiting calls in flight in this process. They are many and mostly idle, so they are counted apart. */
   maxStreamsInFlight: range(1000, 1, 100_000),
+  /** Watches and waits of one credential in this process, so that a page left open in a loop takes not all of them. */
+  maxStreamsPerCaller: range(250, 1, 100_000),
 
   // Connections
 

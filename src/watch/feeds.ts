@@ -11,6 +11,8 @@ import { defaultWatchLimits, type WatchLimits } from "./watch-limits.ts";
 export interface FeedsDeps {
   readonly orm: MikroORM;
   readonly limits?: WatchLimits | undefined;
+  /** How many streams and waiting calls one caller may have. */
+  readonly streamsPerCaller: number;
   readonly statementTimeoutMs: number;
   /** Is told when a feed could not be read; it is tried again. */
   readonly onError: (error: unknown) => void;
@@ -93,7 +95,7 @@ export class Feeds {
   #admit({ organizationId, subject }: Caller, signal: AbortSignal): void {
     const key = `${organizationId}/${subject}`;
     const streams = this.#callers.get(key) ?? 0;
-    const { streamsPerCaller } = this.limits;
+    const { streamsPerCaller } = this.#deps;
     if (streams >= streamsPerCaller) {
       const message = `this credential has ${streamsPerCaller} watches open, which is the limit; close some`;
       throw new LedgerError("TOO_MANY_REQUESTS", message, { retryAfterMs: 5000 });

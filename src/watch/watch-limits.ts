@@ -51,8 +51,6 @@ export const defaultWatchLimits = {
   stallMs: 45 * second,
   /** How long a stream lasts at most; up to twice that, by chance, so that not all come again at once. */
   ageMs: 30 * minute,
-  /** How many streams of one caller a process serves. */
-  streamsPerCaller: 250,
   /** How long a resume token is good for. */
   tokenMs: 3 * 24 * 60 * minute,
 } as const;

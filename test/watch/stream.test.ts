@@ -169,7 +169,7 @@ test("a caller has so many watches and no more; another one is not affected", as
   let subject = "one";
   await using server = await startServer({
     authenticate: async () => callerFrom(organizationId, { subject }),
-    watchLimits: { streamsPerCaller: 2 },
+    limits: { maxStreamsPerCaller: 2 },
   });
   const { flowExecutionId } = await givenRun(database.orm, organizationId, ["a"]);
   const first = watchRun(server, flowExecutionId);

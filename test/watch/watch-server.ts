@@ -44,6 +44,7 @@ export async function startWatchServer(orm: MikroORM, options: WatchServerOption
     authenticate: options.authenticate,
     log,
     readiness,
+    limits,
     watchLimits: { ...defaultWatchLimits, ...options.watchLimits },
     ...(options.now && { now: options.now }),
   });
