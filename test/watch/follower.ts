@@ -97,7 +97,7 @@ export async function churn(
   pick: Pick,
 ): Promise<void> {
   const flowExecutionId = ids[pick(ids.length)]!;
-  const key = { flowExecutionId, taskName: "a", taskExecutionIdx: pick(25) };
+  const key = { flowExecutionId, taskName: "a", taskExecutionIdx: pick(200) };
   const find = async () =>
     (await tasks.getTaskExecution({ lookup: { case: "key", value: key } })).taskExecution!.id;
   const action = pick(20);
