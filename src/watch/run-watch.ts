@@ -40,6 +40,7 @@ export function createRunWatch(
     status !== "deleted" && (statuses.length === 0 || statuses.includes(status));
 
   return {
+    desc: WatchFlowExecutionsResponseSchema,
     scope: { method: "WatchFlowExecutions", filter },
     key: JSON.stringify(["runs", filter]),
     runId: id,

@@ -79,6 +79,7 @@ export function createTaskWatch(deps: TaskWatchDeps, request: WatchTaskExecution
   }
 
   return {
+    desc: WatchTaskExecutionsResponseSchema,
     scope: { method: "WatchTaskExecutions", filter },
     key: JSON.stringify(["tasks", filter, isFull]),
     runId: flowExecutionId,

@@ -1,3 +1,5 @@
+import type { Message } from "@bufbuild/protobuf";
+import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { EntityManager } from "@mikro-orm/postgresql";
 import type { RunView } from "../flow-execution/flow-execution.message.ts";
 import type { PageScope } from "../page-token/seal.ts";
@@ -32,7 +34,9 @@ export type Told<Change> =
 export type Read = <T>(make: (em: EntityManager) => Promise<T>) => Promise<T>;
 
 /** A watch of something, as it was asked for: what it tells, and how. It holds no state. */
-export interface WatchKind<Item, Change, Response> {
+export interface WatchKind<Item, Change, Response extends Message> {
+  /** What its messages are. */
+  readonly desc: GenMessage<Response>;
   /** What the resume token belongs to. */
   readonly scope: PageScope;
   /** The same for watches that tell the same. */

@@ -78,5 +78,7 @@ function toWatchCall(
   ctx: HandlerContext,
   { resumeToken, changesOnly }: Pick<WatchCall, "resumeToken" | "changesOnly">,
 ): WatchCall {
-  return { caller: callerOf(ctx), signal: ctx.signal, recheck: recheckOf(ctx), resumeToken, changesOnly };
+  const isJson = /json/.test(ctx.requestHeader.get("content-type") ?? "");
+  const { signal } = ctx;
+  return { caller: callerOf(ctx), signal, recheck: recheckOf(ctx), resumeToken, changesOnly, isJson };
 }

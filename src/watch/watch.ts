@@ -1,9 +1,11 @@
+import type { Message } from "@bufbuild/protobuf";
 import type { EntityManager } from "@mikro-orm/postgresql";
 import type { Caller } from "../auth/caller.ts";
 import { LedgerError, notFound } from "../errors.ts";
 import type { RunView } from "../flow-execution/flow-execution.message.ts";
 import type { SealedPlaces } from "../page-token/sealed-places.ts";
 import { shardCount, shardOf } from "../task-execution/feed-shard.ts";
+import { encodeOnce } from "./encode-once.ts";
 import { type FeedEntry, type FeedPage, readFeed } from "./feed-statements.ts";
 import type { Feeds } from "./feeds.ts";
 import type { FeedCursor, OrganizationFeed, Taken } from "./organization-feed.ts";
@@ -29,6 +31,8 @@ export interface WatchCall {
   readonly recheck: () => Promise<void>;
   readonly resumeToken: string;
   readonly changesOnly: boolean;
+  /** Whether the answers go out as JSON. */
+  readonly isJson: boolean;
 }
 
 /** What came of going on in the feed. */
@@ -48,7 +52,7 @@ interface Step<Response> {
  * All it holds is where it is; what it tells is read when the message before was taken. What it holds elsewhere is
  * given back when the signal aborts, never only at the end of the iterator.
  */
-export async function* watch<Item, Change, Response>(
+export async function* watch<Item, Change, Response extends Message>(
   deps: WatchDeps,
   call: WatchCall,
   kind: WatchKind<Item, Change, Response>,
@@ -76,7 +80,7 @@ export async function* watch<Item, Change, Response>(
   }
 }
 
-class Watch<Item, Change, Response> {
+class Watch<Item, Change, Response extends Message> {
   /** When the last message was told. */
   told = performance.now();
   readonly #deps: WatchDeps;
@@ -206,7 +210,7 @@ class Watch<Item, Change, Response> {
     const step =
       next === undefined
         ? await this.#step()
-        : await this.#feed.share(`${next} ${this.#kind.key}`, () => this.#step());
+        : await this.#feed.share(`${next} ${this.#call.isJson} ${this.#kind.key}`, () => this.#step());
     this.#cursor = step.cursor;
     this.#isAtEnd = step.isEnd;
     if (step.run !== undefined) this.#over = isOver(step.run) ? step.run : undefined;
@@ -297,7 +301,8 @@ class Watch<Item, Change, Response> {
     const { feeds, sealed } = this.#deps;
     const em = feeds.em(this.#call.caller.organizationId);
     const token = await writeResumeToken(sealed, em, this.#kind.scope, place);
-    return this.#kind.toResponse(token, told);
+    const response = this.#kind.toResponse(token, told);
+    return this.#call.isJson ? response : encodeOnce(this.#kind.desc, response);
   }
 
   async *#breakSilence(): AsyncGenerator<Response, void> {
