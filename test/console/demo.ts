@@ -35,6 +35,9 @@ tasks:
     input: { summary: "{{summarise.output}}" }
 `;
 
+/** An input that it takes. */
+export const reportInput = { day: "2026-11-24", region: "emea" };
+
 const files = ["orders-00.parquet", "orders-01.parquet", "orders-02.parquet", "orders-03.parquet"];
 
 const outputs: Readonly<Record<string, unknown>> = {
