@@ -54,7 +54,11 @@ test("one can get from the list to a task execution and back with the keyboard a
   await page.getByRole("dialog").waitFor({ state: "hidden" });
 });
 
-test.each(["light", "dark"] as const)("axe finds nothing serious on any page, %s", async (colorScheme) => {
+test.each([
+  ["light", 1440],
+  ["dark", 1440],
+  ["light", 390],
+] as const)("axe finds nothing serious on any page, %s, %d pixels wide", async (colorScheme, width) => {
   const office = await stage.openOffice();
   const flowId = await office.createFlow(reportFlow);
   await using _ = stage.work(office, demoExecutors({ paceMs: 2, fails: ({ name }) => name === "price" }));
@@ -62,7 +66,11 @@ test.each(["light", "dark"] as const)("axe finds nothing serious on any page, %s
   await office.finish(runId);
   const failed = await office.newest(runId, "price");
   const extract = await office.newest(runId, "extract");
-  await using tab = await openCleanTab({ colorScheme, reducedMotion: "reduce" });
+  await using tab = await openCleanTab({
+    colorScheme,
+    viewport: { width, height: 900 },
+    reducedMotion: "reduce",
+  });
   const { page } = tab;
   await page.goto(stage.origin);
   await page.getByLabel("Key or token").waitFor();

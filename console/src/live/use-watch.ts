@@ -16,15 +16,21 @@ export type Subscription<Message extends WatchMessage> = Pick<
   "open" | "onMessage" | "onRestart"
 >;
 
+/** How a watch is. */
+export interface WatchState {
+  readonly connection: Connection;
+  readonly error: unknown;
+}
+
 /**
  * Watches as long as the component is there, and tells the banner of the connection.
  *
  * @param subscription undefined to watch nothing
- * @returns the error if the watch ended because trying again would not help
+ * @returns how it is connected, and the error if it ended because trying again would not help
  */
 export function useWatch<Message extends WatchMessage>(
   subscription: Subscription<Message> | undefined,
-): unknown {
+): WatchState {
   const [connection, setConnection] = useState<Connection>("connecting");
   const [error, setError] = useState<unknown>();
   useReportConnection(subscription === undefined || error !== undefined ? undefined : connection);
@@ -42,5 +48,5 @@ export function useWatch<Message extends WatchMessage>(
     });
     return () => controller.abort();
   }, [subscription]);
-  return error;
+  return { connection, error };
 }

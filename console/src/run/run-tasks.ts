@@ -50,7 +50,7 @@ export function useRunTasks(runId: string, taskName = ""): Watched<TaskExecution
     };
     return [collection, subscription];
   }, [transport, runId, taskName]);
-  const error = useWatch(runId === "" ? undefined : subscription);
+  const { error } = useWatch(runId === "" ? undefined : subscription);
   return { ...useSyncExternalStore(collection.subscribe, collection.state), error };
 }
 
@@ -98,7 +98,7 @@ export function useRun(runId: string): { readonly run: FlowExecution | undefined
     };
     return [collection, subscription];
   }, [transport, runId]);
-  const error = useWatch(subscription);
+  const { error } = useWatch(subscription);
   const { items } = useSyncExternalStore(collection.subscribe, collection.state);
   return { run: items[0], error };
 }

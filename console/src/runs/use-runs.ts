@@ -1,7 +1,7 @@
 import { createClient } from "@connectrpc/connect";
 import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { keepPreviousData } from "@tanstack/react-query";
-import { useMemo, useState, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { FlowExecution } from "../../../gen/taskledger/v1/flow_execution_pb.ts";
 import {
   FlowExecutionService,
@@ -56,22 +56,29 @@ export function useRuns(filter: RunFilter): Runs {
       onRestart: () => setSubscriptionKey((key) => key + 1),
     };
   }, [transport, request, isWatched, changes]);
-  const watchError = useWatch(subscription);
+  const { connection, error: watchError } = useWatch(subscription);
   const { items, isSynced } = useSyncExternalStore(changes.subscribe, changes.state);
 
-  const { data, error, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery(
+  const { data, error, hasNextPage, isFetching, fetchNextPage, refetch } = useInfiniteQuery(
     FlowExecutionService.method.listFlowExecutions,
     { ...request, pageSize: 100, pageToken: "" },
     {
       pageParamKey: "pageToken",
       getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined,
-      enabled: isSynced || !isWatched,
+      // By itself only where there is nothing to watch, or as long as the watch does not come about.
+      enabled: !isWatched || connection === "reconnecting",
       refetchInterval: isWatched ? false : 5000,
-      // Only a list that was loaded after the watch began has no gap: so with each new watch, anew.
       staleTime: 0,
       placeholderData: keepPreviousData,
     },
   );
+  // Only a list that was loaded after the watch began has no gap: so with each new watch, anew.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: other changes are those of a new watch
+  useEffect(() => {
+    if (isWatched && isSynced) {
+      void refetch();
+    }
+  }, [isWatched, isSynced, changes, refetch]);
   const runs = useMemo(
     () =>
       data &&
