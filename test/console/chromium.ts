@@ -22,7 +22,7 @@ export interface Tab extends AsyncDisposable {
 /** What a tab may be given. */
 export type TabOptions = Pick<
   BrowserContextOptions,
-  "colorScheme" | "viewport" | "deviceScaleFactor" | "reducedMotion"
+  "colorScheme" | "viewport" | "reducedMotion" | "ignoreHTTPSErrors"
 >;
 
 /**

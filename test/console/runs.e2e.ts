@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { makeCertificate } from "../server/certificate.ts";
 import { demoExecutors, reportFlow } from "./demo.ts";
 import { ofTheNetwork, openCleanTab, setStage } from "./stage.ts";
 import { signInAt } from "./visitor.ts";
@@ -69,6 +70,23 @@ test("when the server is killed the console says so, and recovers by itself when
   await page.getByText("#2").waitFor();
   expect(await page.locator(".table-body .table-row").count()).toBe(2);
   expect(await page.evaluate("window.sameDocument")).toBe(true);
+});
+
+test("over TLS, where browsers speak HTTP/2, the list of runs is live as well", async () => {
+  const office = await stage.openOffice();
+  const flowId = await office.createFlow("name: one\ntasks:\n- name: only\n");
+  const { certFile, keyFile } = makeCertificate();
+  await using own = await stage.startAnother({ TLS_CERT: certFile, TLS_KEY: keyFile });
+  await using tab = await openCleanTab({ ignoreHTTPSErrors: true });
+  const { page } = tab;
+  await signInAt(page, `https://localhost:${own.port}`, office.key);
+  await page.getByText("Nothing has run yet").waitFor();
+  const protocols = await page.evaluate<string[]>(
+    "[...new Set(performance.getEntriesByType('resource').map((each) => each.nextHopProtocol))]",
+  );
+  expect(protocols).toEqual(["h2"]);
+  await office.startRun(flowId);
+  await page.locator(".table-body .badge.is-queued").waitFor();
 });
 
 test("a run can be cancelled, deleted and undeleted, each with its reason", async () => {

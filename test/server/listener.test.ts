@@ -1,10 +1,6 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync } from "node:fs";
 import { connect, constants } from "node:http2";
 import https from "node:https";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
@@ -13,6 +9,7 @@ import {
   Health,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from "../../gen/grpc/health/v1/health_pb.ts";
+import { makeCertificate } from "./certificate.ts";
 import { connectRaw, exchange } from "./raw-http1.ts";
 import { connectRawHttp2, encodeHeaders, frameTypes, preface } from "./raw-http2.ts";
 import { startServer } from "./server.ts";
@@ -217,19 +214,7 @@ describe("an HTTP/2 session", () => {
 });
 
 describe("with TLS", () => {
-  const folder = mkdtempSync(join(tmpdir(), "tls-"));
-  const [keyFile, certFile] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  execFileSync(
-    "openssl",
-    [
-      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost".split(
-        " ",
-      ),
-      ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", keyFile, "-out", certFile],
-    ],
-    { stdio: "ignore" },
-  );
-  const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) };
+  const tls = makeCertificate();
 
   test("one port speaks HTTP/2 and HTTP/1.1 as agreed by ALPN", async () => {
     await using server = await startServer({ tls });
