@@ -82,7 +82,7 @@ export function Graph({ flow, runId, tasks = noTasks }: GraphProps) {
       className="graph card"
       aria-label={`Graph of ${flow.tasks.length} tasks`}
       // No taller than what is in it, and never more than a part of the window.
-      style={{ height: `clamp(240px, ${height + 100}px, 62vh)` }}
+      style={{ height: `clamp(240px, ${height * (direction === "down" ? 0.6 : 1) + 100}px, 62vh)` }}
     >
       <ReactFlow
         // What fits is worked out once.
