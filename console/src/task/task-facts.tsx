@@ -1,64 +1,30 @@
 import type { ReactNode } from "react";
 import type { TaskExecution } from "../../../gen/taskledger/v1/task_execution_pb.ts";
+import { Facts } from "../shell/facts.tsx";
 import { Ago, Duration } from "../time/times.tsx";
 
-/** When, how long, which attempt, by whom. */
+/** When, how long, which attempt, by whom; and who works on it now. */
 export function TaskFacts({ task }: { task: TaskExecution }) {
   const { lease, iteration, interruptions } = task;
-  const facts: readonly (readonly [string, ReactNode])[] = [
-    ["Duration", <Duration key="d" start={task.startTime} end={task.endTime} />],
-    [
-      "Attempt",
-      <span key="a" className="number">
-        {task.attempt}
-      </span>,
-    ],
-    ...(iteration === undefined
-      ? []
-      : [
-          [
-            "Item",
-            <span key="i" className="number">
-              {iteration}
-            </span>,
-          ] as const,
-        ]),
-    ...(interruptions === 0
-      ? []
-      : [
-          [
-            "Interruptions",
-            <span key="n" className="number">
-              {interruptions}
-            </span>,
-          ] as const,
-        ]),
-    ["Created", <Ago key="c" time={task.createTime} />],
-    ["Changed", <Ago key="u" time={task.updateTime} />],
-    ["Changed by", task.modifiedBy],
-    ...(lease === undefined
-      ? []
-      : [
-          ["Worker", lease.workerId] as const,
-          ["Last heartbeat", <Ago key="h" time={lease.heartbeatTime} />] as const,
-          ...(lease.progress === undefined
-            ? []
-            : [
-                [
-                  "Progress",
-                  `${Math.round(lease.progress.fraction * 100)} % ${lease.progress.message}`,
-                ] as const,
-              ]),
-        ]),
-  ];
+  const progress = lease?.progress;
   return (
-    <dl className="facts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <Facts
+      facts={{
+        Duration: <Duration start={task.startTime} end={task.endTime} />,
+        Attempt: <Count value={task.attempt} />,
+        Item: iteration === undefined ? undefined : <Count value={iteration} />,
+        Interruptions: interruptions === 0 ? undefined : <Count value={interruptions} />,
+        Created: <Ago time={task.createTime} />,
+        Changed: <Ago time={task.updateTime} />,
+        "Changed by": task.modifiedBy,
+        Worker: lease?.workerId,
+        "Last heartbeat": lease && <Ago time={lease.heartbeatTime} />,
+        Progress: progress && `${Math.round(progress.fraction * 100)} % ${progress.message}`,
+      }}
+    />
   );
+}
+
+function Count({ value }: { value: number }): ReactNode {
+  return <span className="number">{value}</span>;
 }
