@@ -94,7 +94,8 @@ export function createAdapter(options: AdapterOptions): Adapter {
       return;
     }
     const page = site?.answer(request);
-    const answered = page ?? (await answer(exchange).catch((error: unknown) => refuse(exchange, error)));
+    const answered =
+      (page && (await page)) ?? (await answer(exchange).catch((error: unknown) => refuse(exchange, error)));
     await writeResponse(answered, response, limits.writeStallMs);
   }
 

@@ -1,7 +1,11 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import { extname, join, relative, sep } from "node:path";
-import { gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+
+const compress = promisify(gzip);
 
 /** One file of the site, ready to be sent. */
 export interface SiteFile {
@@ -28,29 +32,34 @@ const types: Readonly<Record<string, string>> = {
 /**
  * Reads the files of a built site by their paths in URLs; none if there is no such directory.
  *
- * All of it, once: it is small, and no request can name a file outside of it.
+ * All of it, once: it is small, and no request can name a file outside of it. Beside the event loop, which has
+ * calls to answer.
  */
-export function readSiteFiles(directory: string): ReadonlyMap<string, SiteFile> {
+export async function readSiteFiles(directory: string): Promise<ReadonlyMap<string, SiteFile>> {
   if (!existsSync(join(directory, "index.html"))) {
     return new Map();
   }
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries
     .filter((entry) => entry.isFile() && extname(entry.name) in types)
     .map((entry) => join(entry.parentPath, entry.name));
   return new Map(
-    files.map((file) => [
-      `/${relative(directory, file).split(sep).join("/")}`,
-      toSiteFile(readFileSync(file), extname(file), file.includes(`${sep}assets${sep}`)),
-    ]),
+    await Promise.all(
+      files.map(async (file): Promise<[string, SiteFile]> => {
+        const isAsset = file.includes(`${sep}assets${sep}`);
+        const path = `/${relative(directory, file).split(sep).join("/")}`;
+        return [path, await toSiteFile(await readFile(file), extname(file), isAsset)];
+      }),
+    ),
   );
 }
 
 /** Returns a file with what its headers say. */
-export function toSiteFile(body: Buffer, extension: string, immutable: boolean): SiteFile {
-  const gzip = gzipSync(body, { level: 9 });
+export async function toSiteFile(body: Buffer, extension: string, immutable: boolean): Promise<SiteFile> {
+  const compressed = await compress(body, { level: 9 });
   return {
     body,
-    gzip: gzip.byteLength < body.byteLength * 0.9 ? gzip : undefined,
+    gzip: compressed.byteLength < body.byteLength * 0.9 ? compressed : undefined,
     type: types[extension] ?? "application/octet-stream",
     etag: `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`,
     immutable,

@@ -20,14 +20,16 @@ const noticeStyle =
   "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark}";
 const noticePolicy = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(noticeStyle).digest("base64")}'; frame-ancestors 'none'`;
 
+const notBuilt = "The console is not built. <code>npm run build:console</code> builds it; the API is there.";
+
 /** What a path of an RPC looks like. Such a path is never a page, also if there is no such RPC. */
 const rpcPath = /^\/[\w.]+\.\w+\/\w+$/;
 
 /** The pages that the service serves to browsers: the console. */
 export class Site {
   readonly #directory: string;
-  #files: ReadonlyMap<string, SiteFile> | undefined;
-  #notice: SiteFile | undefined;
+  #files: Promise<ReadonlyMap<string, SiteFile>> | undefined;
+  #notice: string | undefined;
 
   /** @param directory where the built site lies, or will lie */
   constructor(directory: string) {
@@ -42,38 +44,50 @@ export class Site {
 
   /** Shows a text in place of every page, and looks for news each few seconds. */
   showNotice(text: string): void {
-    this.#notice = toNotice(text);
+    this.#notice = text;
   }
 
   /** Returns the answer to a request for a page or what belongs to one; undefined if the request is for others. */
-  answer({ method, url = "", headers }: NodeRequest): UniversalServerResponse | undefined {
+  answer(request: NodeRequest): Promise<UniversalServerResponse | undefined> | undefined {
+    const { method, url = "" } = request;
     const path = url.split("?", 1)[0] ?? "";
-    if ((method !== "GET" && method !== "HEAD") || rpcPath.test(path)) {
-      return undefined;
-    }
+    const isOurs = (method === "GET" || method === "HEAD") && !rpcPath.test(path);
+    return isOurs ? this.#find(request, method, path) : undefined;
+  }
+
+  async #find(
+    { headers }: NodeRequest,
+    method: string,
+    path: string,
+  ): Promise<UniversalServerResponse | undefined> {
     // Pages have addresses of their own that are not files.
     const isPage = path === "/" || (headers.accept?.includes("text/html") ?? false);
     if (this.#notice !== undefined) {
-      return isPage ? respond(503, this.#notice, method, headers, noticePolicy) : undefined;
+      return isPage ? respond(503, await toNotice(this.#notice), method, headers, noticePolicy) : undefined;
     }
-    this.#files ??= readSiteFiles(this.#directory);
-    const file =
-      this.#files.get(path) ??
-      (isPage && !path.startsWith("/assets/") ? this.#files.get("/index.html") : undefined);
+    this.#files ??= this.#load();
+    const files = await this.#files;
+    const index = isPage && !path.startsWith("/assets/") ? files.get("/index.html") : undefined;
+    const file = files.get(path) ?? index;
     if (file !== undefined) {
       return respond(200, file, method, headers, policy.join("; "));
     }
-    if (isPage && this.#files.size === 0) {
-      const notice = toNotice(
-        "The console is not built. <code>npm run build:console</code> builds it; the API is there.",
-      );
-      return respond(503, notice, method, headers, noticePolicy);
+    return isPage && files.size === 0
+      ? respond(503, await toNotice(notBuilt), method, headers, noticePolicy)
+      : undefined;
+  }
+
+  /** Reads the site. One that is not there, or goes while it is read, is looked for again by the next request. */
+  async #load(): Promise<ReadonlyMap<string, SiteFile>> {
+    const files = await readSiteFiles(this.#directory).catch(() => new Map<string, SiteFile>());
+    if (files.size === 0) {
+      this.#files = undefined;
     }
-    return undefined;
+    return files;
   }
 }
 
-function toNotice(text: string): SiteFile {
+function toNotice(text: string): Promise<SiteFile> {
   const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="3"><title>Taskledger</title><style>${noticeStyle}</style></head><body><h1>Taskledger</h1><p>${text}</p></body></html>\n`;
   return toSiteFile(Buffer.from(html), ".html", false);
 }

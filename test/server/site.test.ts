@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -128,9 +128,12 @@ test("while the console is being built, its pages say so and its scripts are not
   expect(await (await fetch(`${server.origin}/runs`, { headers: browser })).text()).toBe(page);
 });
 
-test("a service whose console was never built says how to build it", async () => {
-  await using server = await startServer({ site: new Site(join(directory, "nowhere")) });
+test("a service whose console was never built says how to build it, and shows it when it is", async () => {
+  const later = join(directory, "later");
+  await using server = await startServer({ site: new Site(later) });
   const response = await fetch(server.origin, { headers: browser });
   expect(response.status).toBe(503);
   expect(await response.text()).toContain("npm run build:console");
+  cpSync(built, later, { recursive: true });
+  expect(await (await fetch(server.origin, { headers: browser })).text()).toBe(page);
 });
