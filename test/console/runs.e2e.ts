@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { makeCertificate } from "../server/certificate.ts";
 import { demoExecutors, reportFlow } from "./demo.ts";
+import { openOffice } from "./office.ts";
 import { ofTheNetwork, openCleanTab, setStage } from "./stage.ts";
 import { signInAt } from "./visitor.ts";
 
@@ -53,8 +54,9 @@ test("the list of runs follows what happens, and its filter stands in the URL", 
   expect(await page.getByRole("button", { name: "completed" }).getAttribute("aria-pressed")).toBe("true");
 });
 
-test("when the server is killed the console says so, and recovers by itself when it is there again", async () => {
-  const office = await stage.openOffice();
+test("when the server is killed the console says so, and afterwards shows by itself what happened meanwhile", async () => {
+  await using other = await stage.startAnother({});
+  const office = await openOffice(other);
   const flowId = await office.createFlow("name: one\ntasks:\n- name: only\n");
   await office.startRun(flowId);
   await using tab = await openCleanTab({}, ofTheNetwork);
@@ -64,11 +66,13 @@ test("when the server is killed the console says so, and recovers by itself when
   await page.evaluate("window.sameDocument = true");
   const startAgain = await stage.kill();
   await page.getByText("Connection lost. Reconnecting").waitFor();
+  await office.startRun(flowId);
   await startAgain();
+  await page.getByText("#2").waitFor();
   await page.getByText("Connection lost. Reconnecting").waitFor({ state: "hidden" });
   await office.startRun(flowId);
-  await page.getByText("#2").waitFor();
-  expect(await page.locator(".table-body .table-row").count()).toBe(2);
+  await page.getByText("#3").waitFor();
+  expect(await page.locator(".table-body .table-row").count()).toBe(3);
   expect(await page.evaluate("window.sameDocument")).toBe(true);
 });
 
