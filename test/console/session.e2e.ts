@@ -87,3 +87,15 @@ test("a viewer is offered nothing that a viewer may not do", async () => {
   await page.getByRole("button", { name: "Copy as grpcurl" }).waitFor();
   expect(await page.getByRole("button", { name: "Start a run" }).count()).toBe(0);
 });
+
+test("a worker's key, which may read nothing, is told so", async () => {
+  const office = await stage.openOffice();
+  await using tab = await openCleanTab();
+  const { page } = tab;
+  await page.goto(stage.origin);
+  await page.getByLabel("Key or token").fill(await office.createKey(Role.WORKER));
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "This key reads nothing" }).waitFor();
+  await page.getByRole("button", { name: "Sign in with another key" }).click();
+  await page.getByLabel("Key or token").waitFor();
+});

@@ -7,6 +7,9 @@ export interface Change<Item> {
 
 /** How long changes are gathered before they are shown: many at once cost no more than one. */
 const gatherMs = 80;
+/** The same above {@link many} items, of which each showing costs more. */
+const gatherManyMs = 400;
+const many = 2000;
 
 /**
  * What a watch has told so far.
@@ -54,7 +57,8 @@ export class Collection<Item> {
   }
 
   #later(): void {
-    this.#timer ??= setTimeout(() => this.#now(), gatherMs);
+    const size = (this.#fresh ?? this.#items).size;
+    this.#timer ??= setTimeout(() => this.#now(), size > many ? gatherManyMs : gatherMs);
   }
 
   #now(): void {
