@@ -50,6 +50,7 @@ const makers = [
   "organization/bootstrap.ts",
   "organization/organization-service.ts",
   "service.ts",
+  "watch/feeds.ts",
 ];
 
 /** Returns the text without comments and without what stands in quotes but paths, so that brackets can be counted. */
