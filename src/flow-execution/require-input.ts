@@ -53,11 +53,7 @@ export async function requireInput(
   { schema }: Unchecked,
   input: string | undefined,
 ): Promise<void> {
-  const faults = await checkInput(
-    organizationId,
-    schema,
-    input === undefined ? undefined : JSON.parse(input),
-  );
+  const faults = await checkInput(organizationId, schema, input);
   const [first] = faults;
   if (first !== undefined) {
     throw new LedgerError("INPUT_MISMATCH", `${first.path}: ${first.message}`, {

@@ -4,7 +4,7 @@
  * Lengths of names and texts are in Unicode code points, as protovalidate counts them.
  */
 export const definitionLimits = {
-  /** UTF-8 bytes of the text. The YAML parser needs up to two seconds for the worst text of this size. */
+  /** UTF-8 bytes of the text. The YAML parser needs seconds for the worst text of this size. */
   bytes: 1_048_576,
   /**
    * UTF-16 units that aliases may stand for, all together. With this the parts that aliases repeat are no

@@ -3,6 +3,8 @@ export type ProblemCode =
   // What keeps the text from being read. Where one of these is found, nothing after it is checked.
   /** The text has more bytes than a definition may have. */
   | "too_large"
+  /** Reading the text takes too long, or too much memory. */
+  | "too_costly"
   /** A control character or half of a surrogate pair; or a name is not in Unicode normalization form C. */
   | "bad_characters"
   /** The text is not YAML 1.2. */

@@ -40,8 +40,8 @@ export interface Position {
  * is a map with `name` and what {@link TaskDefinition} says. That `input_schema` is a JSON Schema is not checked.
  *
  * Never throws: whatever is wrong is in the problems, by position, all at once. Only what keeps the text from
- * being read as YAML comes alone. Takes time in proportion to the text, and nothing else runs meanwhile: 60 ms
- * for 1,300 tasks in 200 KB, up to two seconds for the 1 MiB that are worst for the YAML parser.
+ * being read as YAML comes alone. Takes time in proportion to the text: 60 ms for 1,300 tasks in 200 KB, some
+ * seconds for the 1 MiB that are worst for the YAML parser; so large texts are parsed in a thread of their own.
  */
 export function parseDefinition(text: string): ParsedDefinition {
   const problems = new ProblemList(text);

@@ -1,6 +1,7 @@
 import { parentPort } from "node:worker_threads";
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import type { Json } from "../template/json.ts";
+import { ready } from "./check-thread.ts";
 
 // Runs in a thread of its own: a schema is written by a tenant, and a pattern in it may take for ever.
 
@@ -61,4 +62,4 @@ function toFault({ instancePath, message = "does not match", params }: ErrorObje
 }
 
 parentPort?.on("message", (question: Question) => parentPort!.postMessage(answer(question)));
-parentPort?.postMessage("ready");
+parentPort?.postMessage(ready);

@@ -127,6 +127,46 @@ describe("FlowExecutionService", () => {
       expect(await totalTasksOf(newest.id)).toBe(5);
     });
 
+    describe("with an input_schema", () => {
+      const definition = (name: string, schema: object) =>
+        `name: ${name}\ntasks: [{name: a}]\ninput_schema: ${JSON.stringify(schema)}\n`;
+
+      async function givenSchema(schema: object): Promise<void> {
+        const { flow } = await ours.flows.getFlow({ lookup: { case: "id", value: flowId } });
+        const { name, etag } = flow!;
+        await ours.flows.updateFlow({ id: flowId, etag, definition: definition(name, schema) });
+      }
+
+      test("refuses an input that does not match, and says where", async () => {
+        await givenSchema({ type: "string" });
+        const outcome = (more: Request) => outcomeOf(createRun(more));
+        expect(await outcome({ input: { kind: { case: "numberValue", value: 1 } } })).toBe("INPUT_MISMATCH");
+        expect(await outcome({})).toBe("INPUT_MISMATCH");
+        expect(await outcome({ input: text("a") })).toBe("ok");
+        // The first version has no schema.
+        expect(await outcome({ flowVersion: 1 })).toBe("ok");
+      });
+
+      test("answers a repeated request as before, whatever the schema says by now", async () => {
+        const requestId = randomUUID();
+        const first = await createRun({ requestId, input: text("a") });
+        await givenSchema({ type: "number" });
+        const again = await createRun({ requestId, input: text("a") });
+        expect(again.flowExecution).toEqual(first.flowExecution);
+        expect(again.outcome).toBe(Outcome.UNCHANGED);
+      });
+
+      test("holds no lock while an input is checked that takes for ever", async () => {
+        await givenSchema({ type: "string", pattern: "^(a+)+$" });
+        const order: string[] = [];
+        await Promise.all([
+          outcomeOf(createRun({ input: text(`${"a".repeat(60)}!`) })).then((outcome) => order.push(outcome)),
+          outcomeOf(createRun({ flowVersion: 1 })).then((outcome) => order.push(outcome)),
+        ]);
+        expect(order).toEqual(["ok", "INPUT_MISMATCH"]);
+      });
+    });
+
     test("writes who created it as the first event", async () => {
       const { id } = await givenRun();
       const events = await asSuperuser(

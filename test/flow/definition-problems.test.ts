@@ -11,7 +11,10 @@ interface Example {
 }
 
 /** Examples of each problem, none of which has another one beside it. */
-const examples: Record<Exclude<ProblemCode, "too_many_problems" | "bad_schema">, readonly Example[]> = {
+const examples: Record<
+  Exclude<ProblemCode, "too_many_problems" | "bad_schema" | "too_costly">,
+  readonly Example[]
+> = {
   too_large: [
     {
       text: `name: x\ntasks: [{name: a}]\n# ${"世".repeat(350_000)}`,

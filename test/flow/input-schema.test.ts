@@ -7,7 +7,8 @@ const ours = "organization";
 const schemaFaultOf = (schema: Json) => checkSchema(ours, schema);
 /** Returns what is wrong with an input, as `path: message`. */
 async function faultsOf(schema: Json, input: Json | undefined, organizationId = ours): Promise<string[]> {
-  const faults = await checkInput(organizationId, JSON.stringify(schema), input);
+  const text = input === undefined ? undefined : JSON.stringify(input);
+  const faults = await checkInput(organizationId, JSON.stringify(schema), text);
   return faults.map(({ path, message }) => `${path}: ${message}`);
 }
 
