@@ -1,14 +1,11 @@
-import type { ChangeResult, TaskRecord, WorkReport, WorkResult } from "../task-execution/changes.ts";
+import type { ChangeResult, Expiry, TaskRecord, WorkReport, WorkResult } from "../task-execution/changes.ts";
 import { leaseLost } from "../task-execution/conflict.ts";
 import { decideOutdate } from "../task-execution/decide.ts";
 import { newRecord } from "../task-execution/new-record.ts";
-import { findWithInput } from "../task-execution/record-statements.ts";
 import { isClosed, type RunRecord } from "../task-execution/run-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
 import { decideWork, endOf, failureOf, isTokenOf } from "./decide-work.ts";
 import { insertLateResult } from "./late-result-statements.ts";
-import { leaseLimits } from "./lease-limits.ts";
-import { lockDueLeases } from "./lease-statements.ts";
 import { afterFailure, afterInterruption, type Verdict } from "./retry.ts";
 
 /**
@@ -48,26 +45,21 @@ export async function applyWork(
   return { record: { ...record }, outcome: "updated" };
 }
 
-/**
- * Ends an attempt whose lease has run out, or that took too long, by the database's clock. Does nothing if it is
- * not so any more.
- */
+/** Ends an attempt whose lease has run out, or that took too long. */
 export async function applyExpiry(
   work: Workspace,
   record: TaskRecord | undefined,
+  { timedOut }: Expiry,
   random: () => number,
 ): Promise<ChangeResult> {
-  const [due] = record
-    ? await lockDueLeases(work.em, work.organizationId, [record.id], leaseLimits.graceMs)
-    : [];
-  if (record === undefined || due === undefined || record.status !== "running") {
+  if (record?.status !== "running") {
     throw leaseLost();
   }
   const run = work.run(record.flowExecutionId)!;
   const task = (await work.planOf(run)).tasks.get(record.taskName);
   if (record.cancelRequested) {
     await end(work, run, record, { status: "cancelled" }, { retry: false });
-  } else if (due.timedOut && record.startTime !== null && task?.timeoutMs !== undefined) {
+  } else if (timedOut && record.startTime !== null && task?.timeoutMs !== undefined) {
     const result = failureOf("Timeout", `the attempt took longer than its timeout of ${task.timeoutMs} ms`);
     await end(work, run, record, result, afterFailure(record, task.retry, result, random));
   } else {
@@ -98,12 +90,11 @@ async function end(
     return;
   }
   const { taskName, iteration, generation, executor, claimRank } = record;
-  const [asked] = await findWithInput(work.em, work.organizationId, [record.id]);
   const retry = newRecord(work, run, {
     taskName,
     taskExecutionIdx: await work.nextIdx(run, taskName),
     status: "queued",
-    input: asked?.input ?? null,
+    input: record.input ?? null,
     attempt: record.attempt + 1,
     interruptions: record.interruptions + (isInterruption ? 1 : 0),
     iteration,
@@ -111,7 +102,11 @@ async function end(
     executor,
     claimRank,
   });
-  work.add(retry, retry.input === null ? [] : ["input"], { delayMs: next.delayMs, causeId: record.id });
+  work.add(retry, retry.input === null ? [] : ["input"], {
+    delayMs: next.delayMs,
+    causeId: record.id,
+    inputOfId: record.id,
+  });
 }
 
 async function keepLateResult(work: Workspace, record: TaskRecord, result: WorkResult): Promise<void> {

@@ -17,7 +17,7 @@ export function createEngine(random: () => number): Engine {
         case "work":
           return applyWork(work, record, change, random);
         case "expire":
-          return applyExpiry(work, record, random);
+          return applyExpiry(work, record, change, random);
         case "adopt":
           if (record === undefined) throw notFound("task execution");
           return adopt(work, record, change);

@@ -4,10 +4,11 @@ import type { MikroORM } from "@mikro-orm/postgresql";
 import type { Logger } from "pino";
 import type { Caller } from "../auth/caller.ts";
 import { forOrganization } from "../db/organization.ts";
+import type { Expiry } from "../task-execution/changes.ts";
 import { tryLockRun } from "../task-execution/run-statements.ts";
 import type { WritePath } from "../task-execution/write-path.ts";
 import { leaseLimits } from "./lease-limits.ts";
-import { type DuePlace, findDueLeases } from "./lease-statements.ts";
+import { type DuePlace, findDueLeases, lockDueLeases } from "./lease-statements.ts";
 
 /** What the sweeper takes from outside. */
 export interface SweeperDeps {
@@ -111,10 +112,15 @@ export class Sweeper {
     const { organizationId } = due[0]!;
     const requestId = `sweep-${randomUUID()}`;
     const author = { caller: serviceOf(organizationId), requestId };
-    const changes = due.map(({ taskExecutionId }) => ({ type: "expire" as const, id: taskExecutionId }));
+    const ids = due.map(({ taskExecutionId }) => taskExecutionId);
     try {
       const results = await writePath.transact(forOrganization(orm, organizationId), author, async (work) => {
-        if (!mayWait && !(await tryLockRun(work.em, organizationId, flowExecutionId))) return undefined;
+        const { em } = work;
+        if (!mayWait && !(await tryLockRun(em, organizationId, flowExecutionId))) return undefined;
+        await work.load([], [flowExecutionId]);
+        // Only now is it certain which are due: with their rows locked no heartbeat comes in between.
+        const leases = await lockDueLeases(em, organizationId, ids, leaseLimits.graceMs);
+        const changes = leases.map(({ taskExecutionId: id, timedOut }) => expiry(id, timedOut));
         await work.load(changes);
         return writePath.applyTo(work, changes);
       });
@@ -129,6 +135,10 @@ export class Sweeper {
       return true;
     }
   }
+}
+
+function expiry(id: string, timedOut: boolean): Expiry {
+  return { type: "expire", id, timedOut };
 }
 
 /** Returns the service itself as a caller within an organization. */

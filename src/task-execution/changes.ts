@@ -81,10 +81,14 @@ export type WorkResult =
     }
   | { readonly status: "cancelled" };
 
-/** Ends the attempt of a worker that is not heard of any more, or that took too long. */
+/**
+ * Ends the attempt of a worker that is not heard of any more, or that took too long. Its lease was found due under
+ * the lock of its run, in the same transaction.
+ */
 export interface Expiry {
   readonly type: "expire";
   readonly id: string;
+  readonly timedOut: boolean;
 }
 
 /** Makes a result that came too late the output of its task. */

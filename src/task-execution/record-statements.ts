@@ -126,6 +126,8 @@ export function toRecord(row: any): TaskRecord {
 export interface NewRecord {
   readonly record: TaskRecord;
   readonly delayMs: number;
+  /** The id of the record whose input it gets. The input never leaves the database for it. */
+  readonly inputOfId?: string | undefined;
 }
 
 /**
@@ -138,7 +140,9 @@ export async function insertRecords(
   organizationId: string,
   records: readonly NewRecord[],
 ): Promise<void> {
-  const parameter = JSON.stringify(records.map(({ record, delayMs }) => ({ ...record, delayMs })));
+  const parameter = JSON.stringify(
+    records.map(({ record, delayMs, inputOfId }) => ({ ...record, delayMs, inputOfId })),
+  );
   await sql`
     insert into task_execution (
       organization_id, id, flow_execution_id, flow_id, task_name, task_execution_idx, status, status_before_delete,
@@ -146,8 +150,8 @@ export async function insertRecords(
       delete_time, attempt, iteration, generation, interruptions, executor, claim_rank, available_time
     )
     select ${organizationId}::uuid, r.id, r."flowExecutionId", r."flowId", r."taskName", r."taskExecutionIdx", r.status,
-      r."statusBeforeDelete", r.input, r.output, r.error,
-      coalesce(octet_length(r.input), 0) + coalesce(octet_length(r.output), 0) + coalesce(octet_length(r.error), 0),
+      r."statusBeforeDelete", i.input, r.output, r.error,
+      coalesce(octet_length(i.input), 0) + coalesce(octet_length(r.output), 0) + coalesce(octet_length(r.error), 0),
       r.edited, r.etag, r."modifiedBy", r."createTime", r."updateTime", r."startTime", r."endTime", r."deleteTime",
       r.attempt, r.iteration, r.generation, r.interruptions, r.executor, r."claimRank",
       case
@@ -158,8 +162,18 @@ export async function insertRecords(
       "statusBeforeDelete" text, input text, output text, error text, edited boolean, etag integer, "modifiedBy" text,
       "createTime" timestamptz, "updateTime" timestamptz, "startTime" timestamptz, "endTime" timestamptz,
       "deleteTime" timestamptz, attempt integer, iteration integer, generation integer, interruptions integer,
-      executor text, "claimRank" integer, "delayMs" double precision
+      executor text, "claimRank" integer, "delayMs" double precision, "inputOfId" uuid
     )
+    cross join lateral (
+      select case
+        when r."inputOfId" is null then r.input
+        else (
+          select t.input
+          from task_execution as t
+          where t.organization_id = ${organizationId} and t.id = r."inputOfId"
+        )
+      end as input
+    ) as i
   `.execute(em.getKysely());
 }
 

@@ -37,11 +37,21 @@ interface Because {
   readonly causeId?: string | null;
 }
 
+/** What a new record has beside what it says itself. */
+interface Added extends Because {
+  readonly type?: EventType;
+  /** How long it cannot be claimed yet, in milliseconds. */
+  readonly delayMs?: number;
+  /** The record whose input it gets. */
+  readonly inputOfId?: string;
+}
+
 /** What is known of a changed record that the record does not say itself. */
 interface Dirty {
   readonly record: TaskRecord;
   readonly isNew: boolean;
   readonly delayMs: number;
+  readonly inputOfId?: string | undefined;
   readonly payloads: Set<PayloadField>;
   readonly tagsBefore: readonly TagRow[];
 }
@@ -76,6 +86,8 @@ export class Workspace {
   #uncounted = new Map<string, TaskOfRun>();
   #moved = new Map<string, Set<string>>();
   readonly #readied = new Map<number, Set<string>>();
+  /** The idx of the next record of the tasks that were asked for: the run is locked, and nobody else makes any. */
+  readonly #nextIdxs = new Map<string, number>();
 
   constructor(em: EntityManager, { author, now, newId, plans }: WorkspaceDeps) {
     this.em = em;
@@ -168,10 +180,12 @@ export class Workspace {
   add(
     record: TaskRecord,
     changedFields: readonly string[],
-    { type = "create", delayMs = 0, ...because }: Because & { type?: EventType; delayMs?: number } = {},
+    { type = "create", delayMs = 0, inputOfId, ...because }: Added = {},
   ): void {
     this.remember([record]);
-    this.#dirty.set(record.id, { record, isNew: true, delayMs, payloads: new Set(), tagsBefore: [] });
+    const payloads = new Set<PayloadField>();
+    this.#dirty.set(record.id, { record, isNew: true, delayMs, inputOfId, payloads, tagsBefore: [] });
+    this.#takeIdx(record);
     this.#move(record);
     this.#ready(record, delayMs);
     this.#log(record, type, null, changedFields, because);
@@ -270,14 +284,19 @@ export class Workspace {
 
   /** Returns the idx of the next record of a task, counting those that are only known here. */
   async nextIdx(run: RunRecord, taskName: string): Promise<number> {
-    const stored = (await this.statesOf(run, [taskName])).get(taskName)?.nextIdx ?? 0;
-    let next = stored;
-    for (const { record } of this.#dirty.values()) {
-      if (record.flowExecutionId === run.id && record.taskName === taskName) {
-        next = Math.max(next, record.taskExecutionIdx + 1);
-      }
+    const task = `${run.id}/${taskName}`;
+    if (!this.#nextIdxs.has(task)) {
+      const stored = (await this.statesOf(run, [taskName])).get(taskName)?.nextIdx ?? 0;
+      this.#nextIdxs.set(task, stored);
+      for (const { record } of this.#dirty.values()) this.#takeIdx(record);
     }
-    return next;
+    return this.#nextIdxs.get(task)!;
+  }
+
+  #takeIdx({ flowExecutionId, taskName, taskExecutionIdx }: TaskRecord): void {
+    const task = `${flowExecutionId}/${taskName}`;
+    const next = this.#nextIdxs.get(task);
+    if (next !== undefined) this.#nextIdxs.set(task, Math.max(next, taskExecutionIdx + 1));
   }
 
   /** Stores the records that have changed, and counts the tasks of their runs anew. */
