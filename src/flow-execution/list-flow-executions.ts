@@ -15,20 +15,24 @@ export interface RunFilter {
 /** Returns the list of the runs that pass a filter, newest first, without their input. */
 export function flowExecutionsOf(em: EntityManager, runFilter: RunFilter): PagedList<FlowExecution> {
   const { flowId, statuses, showDeleted } = runFilter;
-  const where = {
-    ...(flowId !== undefined && { flowId }),
-    ...(statuses !== undefined && { status: { $in: [...statuses] } }),
-    ...(!showDeleted && { deleteTime: null }),
-  };
+  const where = { ...(flowId !== undefined && { flowId }), ...(!showDeleted && { deleteTime: null }) };
   return {
     method: "ListFlowExecutions",
     filter: runFilter,
+    // An index has the runs of each status, but not of several, in the order of the list.
     find: (position, limit) =>
-      em.find(
-        FlowExecution,
-        { ...where, ...(position !== undefined && { id: { $lt: position } }) },
-        { orderBy: { id: "desc" }, limit },
-      ),
+      em.transactional(async (tx) => {
+        const found: FlowExecution[] = [];
+        for (const status of statuses ?? [undefined]) {
+          const part = {
+            ...where,
+            ...(status !== undefined && { status }),
+            ...(position !== undefined && { id: { $lt: position } }),
+          };
+          found.push(...(await tx.find(FlowExecution, part, { orderBy: { id: "desc" }, limit })));
+        }
+        return found.sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit);
+      }),
     positionOf: ({ id }) => id,
     // The JSON of the labels, which on the wire take two bytes more each, and room for the rest.
     bytesOf: ({ labels, modifiedBy }) => Buffer.byteLength(labels) + Buffer.byteLength(modifiedBy) + 512,

@@ -69,11 +69,19 @@ export function listRecords(
   page: { readonly size: number; readonly after: string | undefined; readonly full: boolean },
 ): Promise<{ records: TaskRecord[]; more: boolean }> {
   return em.transactional(async (tx) => {
+    const parts = byStatus(filter).map(
+      (part) => sql`(
+        select t.id, t.payload_bytes
+        from task_execution as t
+        where ${conditions(organizationId, part, page.after)}
+        order by t.id desc
+        limit ${page.size + 1}
+      )`,
+    );
     const { rows } = await sql<{ id: string; payload_bytes: number }>`
-      select t.id, t.payload_bytes
-      from task_execution as t
-      where ${conditions(organizationId, filter, page.after)}
-      order by t.id desc
+      select id, payload_bytes
+      from (${sql.join(parts, sql` union all `)}) as found
+      order by id desc
       limit ${page.size + 1}
     `.execute(tx.getKysely());
     const candidates = rows.slice(0, page.size);
@@ -85,6 +93,14 @@ export function listRecords(
     );
     return { records: await withTags(tx, found), more: rows.length > ids.length };
   });
+}
+
+/** Splits a filter by its statuses: an index has those of each status, but not of several, in the order of a list. */
+function byStatus(filter: RecordFilter): readonly RecordFilter[] {
+  const { statuses } = filter;
+  return statuses.length > 1
+    ? [...new Set(statuses)].map((status) => ({ ...filter, statuses: [status] }))
+    : [filter];
 }
 
 /** Returns the conditions on a record `t` of a list, from after an id. */

@@ -277,6 +277,7 @@ describe("TaskExecutionService", () => {
       expect(await list({ showDeleted: true })).toEqual([deleted, second, first]);
       expect(await list({ statuses: [Status.DELETED] })).toEqual([deleted]);
       expect(await list({ statuses: [Status.FAILED, Status.QUEUED] })).toEqual([second, first]);
+      expect(await list({ statuses: [Status.QUEUED, Status.FAILED], pageSize: 1 })).toEqual([second]);
       expect(await list({ tag: "k:v" })).toEqual([second]);
       expect(await list({ taskExecutionIdx: 0 })).toEqual([first]);
       expect(await list({ taskName: "other" })).toEqual([]);
