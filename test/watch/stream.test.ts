@@ -142,7 +142,6 @@ test("a watch that has lasted long enough ends UNAVAILABLE, to be resumed", asyn
   await using server = await startServer({ watchLimits: { keepaliveMs: 20, ageMs: 50 } });
   const { flowExecutionId } = await givenRun(database.orm, organizationId, ["a"]);
   const watcher = watchRun(server, flowExecutionId);
-  await watcher.untilCase("synced");
   const ended = await reasonOf(watcher.untilCase("end"));
   expect(ended).toEqual({ code: Code.Unavailable, reason: "ERROR_REASON_WATCH_EXPIRED" });
 });
