@@ -1,6 +1,7 @@
 /**
- * Lets 500 watchers follow one run that changes 200 times a second: each is told of every record within 150 ms of its
- * commit (95 of 100 times), the process asks the database once for all of them, and its memory stays flat.
+ * Lets 500 watchers follow one run that changes 200 times a second, at one server, while another one is written to:
+ * each is told of every record within 150 ms of its commit (95 of 100 times), the process asks the database once for
+ * all of them, and its memory stays flat.
  *
  * Usage: node test/hazards/watch-fan-out.ts [watchers = 500] [seconds = 30]
  */
@@ -11,19 +12,25 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { pino } from "pino";
+import { OrganizationService } from "../../gen/taskledger/v1/organization_service_pb.ts";
 import { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { Intercom } from "../../src/dispatch/intercom.ts";
 import { callerFrom } from "../client.ts";
-import { givenOrganization } from "../database.ts";
 import { givenRun } from "../runs.ts";
+import { startServiceProcess } from "../service.ts";
+import { connectForRaw, watchRaw } from "../watch/raw-watcher.ts";
 import { startWatchServer } from "../watch/watch-server.ts";
 import { startScriptDatabase } from "./ledger.ts";
 import { check, print } from "./report.ts";
 
 /** How many streams go over one connection. */
 const streamsPerConnection = 100;
+/** Every tenth watcher reads all that it is told, and is asked when it was; the others only count. */
+const sampled = 10;
 const changesPerSecond = 200;
-const changesPerCommit = 4;
+const changesPerCommit = 8;
 const mostLatencyMs = 150;
 const mostGrowthMegabytes = 20;
 
@@ -38,14 +45,16 @@ if (process.argv[2] === "watch") {
 
 async function measure(watchers: number, seconds: number): Promise<void> {
   await using database = await startScriptDatabase();
-  const organizationId = await givenOrganization(database.orm);
+  await using writer = await startServiceProcess(database.serviceUrl);
+  const { organization } = await writer.client(OrganizationService).getOrganization({});
+  const organizationId = organization!.id;
   const { flowExecutionId } = await givenRun(database.orm, organizationId, ["task"]);
   await using server = await startWatchServer(database.orm, {
     authenticate: async (credential) => callerFrom(organizationId, { subject: credential }),
   });
-  const transport = createGrpcTransport({ baseUrl: server.origin, interceptors: [] });
-  const tasks = createClient(TaskExecutionService, transport);
-  const headers = { authorization: "Bearer writer" };
+  const onCall = { change: (id: string) => server.feeds.ring(id), ready: () => undefined };
+  const intercom = new Intercom(database.serviceUrl, onCall, pino({ level: "silent" }));
+  const tasks = writer.client(TaskExecutionService);
   const report = { flowExecutionId, taskName: "task", status: Status.QUEUED };
 
   const child = fork(import.meta.filename, ["watch", server.origin, flowExecutionId, String(watchers)]);
@@ -55,7 +64,7 @@ async function measure(watchers: number, seconds: number): Promise<void> {
   let commits = 0;
   const change = async () => {
     const requests = Array.from({ length: changesPerCommit }, () => ({ ...report, taskExecutionIdx: idx++ }));
-    await tasks.batchCreateTaskExecutions({ requests }, { headers });
+    await tasks.batchCreateTaskExecutions({ requests });
     for (const { taskExecutionIdx } of requests) acknowledged.set(taskExecutionIdx, Date.now());
     commits++;
   };
@@ -90,6 +99,7 @@ async function measure(watchers: number, seconds: number): Promise<void> {
   const looks = server.feeds.figures.looks - looksBefore;
   await sleep(1000);
   child.send("stop");
+  await intercom.close();
   const { told, missing } = await heard<{ told: [number, number][]; missing: number }>(child, "told");
   const latencies = told
     .filter(([index]) => index >= from)
@@ -113,29 +123,33 @@ async function measure(watchers: number, seconds: number): Promise<void> {
   );
 }
 
-/** Watches as often as asked for; then tells when each watcher was told of each record, as far as it is a sample. */
+/** Watches as often as asked for; then tells when the sampled watchers were told of each record. */
 async function watchAll(origin: string, flowExecutionId: string, watchers: number): Promise<void> {
   const stop = new AbortController();
   const told: [number, number][] = [];
   const counts = Array<number>(watchers).fill(0);
   let synced = 0;
   let most = 0;
-  const follow = async (index: number) => {
-    const subject = `watcher-${Math.floor(index / streamsPerConnection)}`;
+  const isSynced = () => {
+    if (++synced === watchers) process.send?.({ synced: true });
+  };
+  const subjectOf = (index: number) => `watcher-${Math.floor(index / streamsPerConnection)}`;
+  const read = async (index: number) => {
+    const subject = subjectOf(index);
     const stream = clientFor(subject).watchTaskExecutions(
       { flowExecutionId },
       { signal: stop.signal, headers: { authorization: `Bearer ${subject}` } },
     );
     try {
       for await (const { content } of stream) {
-        if (content.case === "synced" && ++synced === watchers) process.send?.({ synced: true });
+        if (content.case === "synced") isSynced();
         if (content.case !== "changes" && content.case !== "snapshot") continue;
         const time = Date.now();
         counts[index]! += content.value.taskExecutions.length;
         for (const { change } of content.value.taskExecutions) {
           if (change.case !== "taskExecution") continue;
           most = Math.max(most, change.value.taskExecutionIdx + 1);
-          if (index % 10 === 0) told.push([change.value.taskExecutionIdx, time]);
+          told.push([change.value.taskExecutionIdx, time]);
         }
       }
     } catch (error) {
@@ -149,10 +163,29 @@ async function watchAll(origin: string, flowExecutionId: string, watchers: numbe
     clients.set(subject, client);
     return client;
   }
-  const followed = Promise.all(Array.from({ length: watchers }, (_, index) => follow(index)));
+  const sessions = new Map<string, ReturnType<typeof connectForRaw>>();
+  const count = (index: number) => {
+    const subject = subjectOf(index);
+    const session = sessions.get(subject) ?? connectForRaw(origin);
+    sessions.set(subject, session);
+    const onRecords = (records: number) => {
+      counts[index]! += records;
+    };
+    return watchRaw(session, {
+      flowExecutionId,
+      subject,
+      onSynced: isSynced,
+      onRecords,
+      signal: stop.signal,
+    });
+  };
+  const followed = Promise.all(
+    Array.from({ length: watchers }, (_, index) => (index % sampled === 0 ? read(index) : count(index))),
+  );
   await Promise.race([once(process, "message"), followed]);
   stop.abort();
   await followed;
+  for (const session of sessions.values()) session.destroy();
   const missing = counts.reduce((sum, count) => sum + most - count, 0);
   await new Promise((resolve) => process.send?.({ told: { told, missing } }, resolve));
   process.disconnect();
