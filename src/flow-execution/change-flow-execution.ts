@@ -47,6 +47,7 @@ export async function changeFlowExecution(
     if (step.type === "undelete") {
       const { tasks } = await work.planOf(run);
       work.nudge(run, tasks.keys());
+      if (run.dispatch === "managed") work.announce([...tasks.values()].map(({ executor }) => executor));
     }
   });
 }

@@ -267,6 +267,11 @@ export class Workspace {
     this.#moved.set(run.id, moved);
   }
 
+  /** Says that there is something to claim again for some executors, whose records did not change. */
+  announce(executors: Iterable<string>): void {
+    for (const executor of executors) this.#announce(executor, 0);
+  }
+
   /** Returns the names of the tasks that moved since the last call, by run. */
   takeMoved(): ReadonlyMap<string, ReadonlySet<string>> {
     const moved = this.#moved;
@@ -410,8 +415,12 @@ export class Workspace {
 
   #ready({ status, executor }: TaskRecord, delayMs: number): void {
     if (status === "queued" && executor !== null) {
-      this.#readied.set(delayMs, (this.#readied.get(delayMs) ?? new Set()).add(executor));
+      this.#announce(executor, delayMs);
     }
+  }
+
+  #announce(executor: string, delayMs: number): void {
+    this.#readied.set(delayMs, (this.#readied.get(delayMs) ?? new Set()).add(executor));
   }
 
   #move({ flowExecutionId, taskName, status }: TaskRecord): void {

@@ -237,6 +237,29 @@ describe("a claim that waits", () => {
     expect(tookMs).toBeLessThan(450);
   });
 
+  test("is answered when a run is undeleted, without looking by itself", async () => {
+    const executor = randomUUID();
+    const { flowExecution } = await start(await givenFlow(executor));
+    const { id } = flowExecution!;
+    const runs = services[1]!.client(FlowExecutionService);
+    const delays: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      await runs.deleteFlowExecution({ id });
+      const waiting = wait(executor, 10);
+      await sleep(60);
+      await runs.undeleteFlowExecution({ id });
+      const committed = performance.now();
+      const [claimed] = (await waiting).claimed;
+      delays.push(performance.now() - committed);
+      const report = { id: claimed!.taskExecution!.id, token: claimed!.token };
+      await services[0]!.client(WorkerService).reportTaskExecutions({
+        reports: [{ ...report, result: { case: "released", value: {} } }],
+      });
+    }
+    // Whoever waits also looks once a second: five times this early is no chance.
+    expect(Math.max(...delays)).toBeLessThan(350);
+  });
+
   test("is answered with nothing when the time is over", async () => {
     const begun = performance.now();
     expect((await wait(randomUUID(), 1)).claimed).toEqual([]);
