@@ -32,8 +32,9 @@ export function createProbe(url: string): {
 
   return {
     async probe(signal) {
+      const onAbort = () => void drop();
+      signal.addEventListener("abort", onAbort, { once: true });
       try {
-        signal.addEventListener("abort", () => void drop(), { once: true });
         const { rows } = await (client ?? (await connect())).query<{ standby: boolean }>(
           "select pg_is_in_recovery() as standby",
         );
@@ -43,6 +44,9 @@ export function createProbe(url: string): {
       } catch (error) {
         await drop();
         throw error;
+      } finally {
+        // The signal of a probe that succeeded in time aborts, too, when its time is over.
+        signal.removeEventListener("abort", onAbort);
       }
     },
     close: drop,

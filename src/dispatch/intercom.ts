@@ -90,10 +90,10 @@ export class Intercom {
       connectionTimeoutMillis: 2000,
       keepAlive: true,
     });
-    const lost = new Promise<void>((resolve) => {
-      client.on("error", () => resolve()).on("end", () => resolve());
-      this.#closing.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    const { promise: lost, resolve: onLost } = Promise.withResolvers<void>();
+    const onClosing = () => onLost();
+    client.on("error", onClosing).on("end", onClosing);
+    this.#closing.signal.addEventListener("abort", onClosing, { once: true });
     const self = client as unknown as { readonly processID: number };
     client.on("notification", ({ channel, payload, processId }) => {
       const topic = channel.slice(channelPrefix.length) as Topic;
@@ -110,6 +110,8 @@ export class Intercom {
       await lost;
     } finally {
       this.#client = undefined;
+      // The signal lives as long as the process; whoever connects again and again leaves nothing behind.
+      this.#closing.signal.removeEventListener("abort", onClosing);
       await client.end().catch(() => {});
     }
   }
