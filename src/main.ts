@@ -1,11 +1,11 @@
-import { pino } from "pino";
 import { ConfigError, readConfig } from "./config.ts";
 import { buildConsole } from "./console-build.ts";
 import { UnsafeDatabaseError } from "./db/role-check.ts";
+import { createLog } from "./log.ts";
 import { startService } from "./service.ts";
 import { welcome } from "./welcome.ts";
 
-const log = pino({ level: process.env["LOG_LEVEL"] || "info" });
+const log = createLog(process.env["LOG_LEVEL"] || "info");
 
 try {
   const config = readConfig(process.env);
