@@ -30,7 +30,7 @@ const streamsPerConnection = 100;
 /** Every tenth watcher reads all that it is told, and is asked when it was; the others only count. */
 const sampled = 10;
 const changesPerSecond = 200;
-const changesPerCommit = 8;
+const changesPerCommit = 10;
 const mostLatencyMs = 150;
 const mostGrowthMegabytes = 20;
 
