@@ -1,3 +1,4 @@
+import { createRegistry, type Registry } from "@bufbuild/protobuf";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { createValidateInterceptor } from "@connectrpc/validate";
 import type { MikroORM } from "@mikro-orm/postgresql";
@@ -72,6 +73,8 @@ export interface App {
   readonly feeds: Feeds;
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: readonly Interceptor[];
+  /** What stands in a google.protobuf.Any: the details of the errors of single items. */
+  readonly details: Registry;
 }
 
 /** How those who wait for work learn that there is some. */
@@ -98,7 +101,7 @@ export const services = [
   ApiKeyService,
 ] as const;
 
-/** What the details of errors are made of, so that grpcurl can print them. */
+/** What the details of errors are made of, so that JSON has them in words, and grpcurl can print them. */
 const errorDetails = [
   file_google_rpc_error_details,
   file_taskledger_v1_error_details,
@@ -132,6 +135,7 @@ export function createApp(options: AppOptions): App {
   const deps = { orm, now, newId, pageTokens, plans, writePath, waitingRoom, closing };
   return {
     writePath,
+    details: createRegistry(...errorDetails),
     feeds,
     interceptors: [
       createRequestLogInterceptor(log),

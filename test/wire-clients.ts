@@ -46,7 +46,7 @@ const registry = createRegistry(
 
 /** Returns a client for each way to call a service, signed in as its administrator. */
 export function wireClients(service: TestService): Record<string, WireClient> & Disposable {
-  const node = { baseUrl: service.origin, interceptors: [signIn()] };
+  const node = { baseUrl: service.origin, interceptors: [signIn()], jsonOptions: { registry } };
   const grpc = new GrpcClient(`127.0.0.1:${service.port}`, credentials.createInsecure());
   return {
     "gRPC, connect": over(createGrpcTransport(node)),
@@ -65,7 +65,7 @@ function over(transport: Transport): WireClient {
     try {
       const message = fromJson(method.input, request);
       const response = await transport.unary(method, undefined, undefined, undefined, message);
-      return { message: toJson(method.output, response.message) };
+      return { message: toJson(method.output, response.message, { registry }) };
     } catch (thrown) {
       const error = ConnectError.from(thrown);
       const details = error.details.map((detail) =>
@@ -83,6 +83,7 @@ function overGet(service: TestService): WireClient {
     const transport = createWebTransport({
       baseUrl: service.origin,
       interceptors: [signIn()],
+      jsonOptions: { registry },
       useHttpGet: true,
       fetch: (input, init) => {
         sent.push(init?.method);
@@ -106,7 +107,7 @@ function overGrpcJs(client: GrpcClient): WireClient {
       client.makeUnaryRequest(
         `/${method.parent.typeName}/${method.name}`,
         (json: JsonValue) => Buffer.from(toBinary(method.input, fromJson(method.input, json))),
-        (bytes) => toJson(method.output, fromBinary(method.output, bytes)),
+        (bytes) => toJson(method.output, fromBinary(method.output, bytes), { registry }),
         request,
         metadata,
         (error, message) => {
@@ -150,7 +151,11 @@ function overBufCurl(service: TestService): WireClient {
     );
     if (code === 0) {
       // It writes numbers and empty fields in its own way; the generated code reads both.
-      return { message: toJson(method.output, fromJson(method.output, JSON.parse(stdout))) };
+      return {
+        message: toJson(method.output, fromJson(method.output, JSON.parse(stdout), { registry }), {
+          registry,
+        }),
+      };
     }
     const error = JSON.parse(stderr);
     const details = error.details.map(({ type, value }: { type: string; value: string }) =>

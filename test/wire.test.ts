@@ -11,9 +11,11 @@ import { type Seen, type WireClient, wireClients } from "./wire-clients.ts";
 
 // One service, and everything that people call it with: each has to see the same.
 
-const { createTaskExecution, getTaskExecution, listTaskExecutions } = TaskExecutionService.method;
+const { batchCreateTaskExecutions, createTaskExecution, getTaskExecution, listTaskExecutions } =
+  TaskExecutionService.method;
 const errorInfo = "google.rpc.ErrorInfo";
 const conflict = "taskledger.v1.Conflict";
+const requestInfo = "google.rpc.RequestInfo";
 const badRequest = "google.rpc.BadRequest";
 const retryInfo = "google.rpc.RetryInfo";
 
@@ -47,6 +49,11 @@ async function seenByAll(call: (client: WireClient) => Promise<Seen>): Promise<S
   expect(Object.fromEntries(seen)).toEqual(Object.fromEntries(seen.map(([name]) => [name, first])));
   expect(seen).toHaveLength(7);
   return first;
+}
+
+/** Leaves out what is another for each call. */
+function withoutRequestIds(seen: Seen): Seen {
+  return JSON.parse(JSON.stringify(seen).replaceAll(/"requestId":"[0-9a-f-]+"/g, '"requestId":""'));
 }
 
 test("a create is answered with the record it made", async () => {
@@ -115,6 +122,41 @@ test("a conflict carries the reason and the record in the way everywhere", async
     },
   });
   expect(Object.keys((seen as { details: object }).details)).not.toContain(retryInfo);
+});
+
+test("what is wrong with one item of a batch is told in its place everywhere", async () => {
+  const requests = [completed, { ...completed, output: "other" }, { ...completed, taskName: "" }];
+  const seen = await seenByAll((client) =>
+    client(batchCreateTaskExecutions, { requests }).then(withoutRequestIds),
+  );
+  const typeUrl = (name: string) => `type.googleapis.com/${name}`;
+  expect(seen).toMatchObject({
+    message: {
+      results: [
+        { response: { outcome: "OUTCOME_UNCHANGED" } },
+        {
+          error: {
+            code: 6,
+            details: [
+              { "@type": typeUrl(errorInfo), reason: "ERROR_REASON_CONTENT_DIFFERS" },
+              { "@type": typeUrl(requestInfo) },
+              { "@type": typeUrl(conflict), differingFields: ["output"] },
+            ],
+          },
+        },
+        {
+          error: {
+            code: 3,
+            details: [
+              { "@type": typeUrl(errorInfo) },
+              { "@type": typeUrl(requestInfo) },
+              { "@type": typeUrl(badRequest) },
+            ],
+          },
+        },
+      ],
+    },
+  });
 });
 
 test("what is not there is told alike everywhere", async () => {

@@ -1,3 +1,4 @@
+import type { Registry } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
@@ -27,6 +28,8 @@ export interface AdapterOptions {
   readonly routes: (router: ConnectRouter) => void;
   /** The interceptors, outermost first. */
   readonly interceptors: readonly Interceptor[];
+  /** What may stand in a google.protobuf.Any. JSON says it by its fields, and cannot say what it does not know. */
+  readonly details?: Registry;
   readonly limits: Limits;
   readonly logger: Logger;
   readonly readiness: Readiness;
@@ -126,12 +129,17 @@ export function createAdapter(options: AdapterOptions): Adapter {
   };
 }
 
-function createRpcs({ routes, interceptors, limits }: AdapterOptions): Map<string, UniversalHandler> {
+function createRpcs({
+  routes,
+  interceptors,
+  details,
+  limits,
+}: AdapterOptions): Map<string, UniversalHandler> {
   const router = createConnectRouter({
     interceptors: [...interceptors],
     readMaxBytes: limits.readMaxBytes,
     // What is not known may be a mistake: a filter that is dropped silently would show everything.
-    jsonOptions: { ignoreUnknownFields: false },
+    jsonOptions: { ignoreUnknownFields: false, ...(details && { registry: details }) },
     writeMaxBytes: limits.writeMaxBytes,
     compressMinBytes: limits.compressMinBytes,
     maxTimeoutMs: limits.maxTimeoutMs,
