@@ -8,7 +8,7 @@ export const defaultDataDir = join(import.meta.dirname, "..", "..", ".taskledger
 /** Keeps the first key beside the embedded database, readable by its owner only, for commands on the same machine. */
 export async function keepKey(dataDir: string, secret: string): Promise<void> {
   await mkdir(dataDir, { recursive: true });
-  await writeFile(fileIn(dataDir), `${secret}\n`, { mode: 0o600 });
+  await writeFile(keyFileIn(dataDir), `${secret}\n`, { mode: 0o600 });
 }
 
 /**
@@ -19,7 +19,7 @@ export async function keepKey(dataDir: string, secret: string): Promise<void> {
  */
 export function findKey(given?: string): string {
   const { TASKLEDGER_DATA_DIR, TASKLEDGER_KEY } = process.env;
-  const file = fileIn(TASKLEDGER_DATA_DIR || defaultDataDir);
+  const file = keyFileIn(TASKLEDGER_DATA_DIR || defaultDataDir);
   const key = given ?? (TASKLEDGER_KEY || (existsSync(file) ? readFileSync(file, "utf8").trim() : ""));
   if (key === "") {
     throw new Error("no API key: give --key or TASKLEDGER_KEY, or start the service on this machine");
@@ -27,6 +27,7 @@ export function findKey(given?: string): string {
   return key;
 }
 
-function fileIn(dataDir: string): string {
+/** Returns where the first key is kept. */
+export function keyFileIn(dataDir: string): string {
   return join(dataDir, "bootstrap-key");
 }

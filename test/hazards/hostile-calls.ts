@@ -7,6 +7,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,7 +21,7 @@ import {
   type JsonValue,
   ScalarType,
 } from "@bufbuild/protobuf";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { ApiKey_Kind as Kind, ApiKey_Role as Role } from "../../gen/taskledger/v1/api_key_pb.ts";
 import { ApiKeyService } from "../../gen/taskledger/v1/api_key_service_pb.ts";
@@ -259,6 +260,8 @@ const methods = services
     // A rotated or revoked key would be the end of this: it is the one that calls.
     ({ name }) => !["RotateApiKey", "RevokeApiKey"].includes(name),
   );
+const transports = new Map<string, Transport>();
+const agent = new Agent({ keepAlive: true, maxSockets: concurrency });
 const tally: Record<string, number> = {};
 const findings: string[] = [];
 let slowest: [ms: number, what: string] = [0, ""];
@@ -322,11 +325,7 @@ async function answerOf(
   } catch {
     return { code: "not a message", text: "" };
   }
-  const options = { baseUrl: service.origin, interceptors: key ? [signIn(key)] : [] };
-  const transport =
-    protocol === "grpc-web"
-      ? createGrpcWebTransport({ ...options, httpVersion: "1.1" })
-      : createGrpcTransport(options);
+  const transport = transportOf(protocol === "grpc-web" ? "grpc-web" : "grpc", key);
   try {
     if (method.methodKind === "unary") {
       const { message } = await transport.unary(
@@ -364,6 +363,19 @@ async function answerOf(
       Code[code]?.replace(/[A-Z]/g, (letter, at) => `${at ? "_" : ""}${letter.toLowerCase()}`) ?? "?";
     return { code: signal.aborted ? atLast : name, text: rawMessage };
   }
+}
+
+/** One for each key, so that they share connections: the service takes a bounded number. */
+function transportOf(protocol: "grpc" | "grpc-web", key: string): Transport {
+  const name = `${protocol} ${key}`;
+  const options = { baseUrl: service.origin, interceptors: key ? [signIn(key)] : [] };
+  const made =
+    transports.get(name) ??
+    (protocol === "grpc"
+      ? createGrpcTransport(options)
+      : createGrpcWebTransport({ ...options, httpVersion: "1.1", nodeOptions: { agent } }));
+  transports.set(name, made);
+  return made;
 }
 
 async function* once<T>(value: T): AsyncIterable<T> {
