@@ -16,7 +16,11 @@ import { OrganizationService } from "../gen/taskledger/v1/organization_service_p
 import { TaskExecutionService } from "../gen/taskledger/v1/task_execution_service_pb.ts";
 import { WorkerService } from "../gen/taskledger/v1/worker_service_pb.ts";
 import { apiKeyService } from "./api-key/api-key-service.ts";
-import { type Authenticate, createAuthenticationInterceptor } from "./auth/authentication-interceptor.ts";
+import {
+  type Authenticate,
+  createAdmission,
+  createAuthenticationInterceptor,
+} from "./auth/authentication-interceptor.ts";
 import { authorizationInterceptor } from "./auth/authorization-interceptor.ts";
 import { createOrganizationInterceptor } from "./db/em.ts";
 import { createIdMaker } from "./db/new-id.ts";
@@ -32,6 +36,7 @@ import { flowExecutionService } from "./flow-execution/flow-execution-service.ts
 import { organizationService } from "./organization/organization-service.ts";
 import { createPageTokens } from "./page-token/page-token.ts";
 import { createSealedPlaces } from "./page-token/sealed-places.ts";
+import type { Admit } from "./server/adapter.ts";
 import { describeCause } from "./server/error-cause.ts";
 import { createErrorsInterceptor } from "./server/errors-interceptor.ts";
 import { addHealth } from "./server/health.ts";
@@ -73,6 +78,7 @@ export interface App {
   readonly feeds: Feeds;
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: readonly Interceptor[];
+  readonly admit: Admit;
   /** What stands in a google.protobuf.Any: the details of the errors of single items. */
   readonly details: Registry;
 }
@@ -136,6 +142,7 @@ export function createApp(options: AppOptions): App {
   return {
     writePath,
     details: createRegistry(...errorDetails),
+    admit: createAdmission(authenticate, limits.maxUnaryInFlight),
     feeds,
     interceptors: [
       createRequestLogInterceptor(log),

@@ -1,5 +1,11 @@
-import { createContextKey, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import {
+  type ContextValues,
+  createContextKey,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { LedgerError } from "../errors.ts";
+import type { Admit } from "../server/adapter.ts";
 import { isOpenService } from "../server/open-services.ts";
 import { type Caller, callerKey } from "./caller.ts";
 
@@ -23,28 +29,62 @@ export function recheckOf(ctx: HandlerContext): () => Promise<void> {
 const maxLength = 16_384;
 
 /**
- * Returns the interceptor that sets the caller of each call, or refuses it.
+ * Returns the interceptor that sets the caller of each call, or refuses it, unless that was done before the body
+ * was read.
  *
  * Health and reflection need no credential: they show no data.
  */
 export function createAuthenticationInterceptor(authenticate: Authenticate): Interceptor {
   return (next) => async (req) => {
-    if (!isOpenService(req.service)) {
-      const credential = credentialOf(req.header);
-      const caller = await authenticate(credential);
-      if (caller === undefined) {
-        throw invalid();
-      }
-      req.contextValues.set(callerKey, caller);
-      req.contextValues.set(recheckKey, async () => {
-        const now = await authenticate(credential);
-        if (now?.organizationId !== caller.organizationId || now.role !== caller.role) {
-          throw invalid();
-        }
-      });
+    if (!isOpenService(req.service) && req.contextValues.get(callerKey) === undefined) {
+      await setCaller(authenticate, req.header, req.contextValues);
     }
     return await next(req);
   };
+}
+
+/**
+ * Returns the check that stands before the body of a call: from nobody it is not even read. A body of a few
+ * megabytes takes up to a second to decode, and as much memory as a hundred others.
+ *
+ * @param mostAtOnce how many credentials are looked up at once
+ */
+export function createAdmission(authenticate: Authenticate, mostAtOnce: number): Admit {
+  let pending = 0;
+  return async (service, header, values) => {
+    if (isOpenService(service)) {
+      return;
+    }
+    if (pending >= mostAtOnce) {
+      throw new LedgerError("TOO_MANY_REQUESTS", `${mostAtOnce} requests are looked at; repeat the request`, {
+        retryAfterMs: 500,
+      });
+    }
+    pending++;
+    try {
+      await setCaller(authenticate, header, values);
+    } catch (error) {
+      // What is no answer, such as an outage, is told by the interceptors.
+      if (error instanceof LedgerError) throw error;
+    } finally {
+      pending--;
+    }
+  };
+}
+
+async function setCaller(authenticate: Authenticate, header: Headers, values: ContextValues): Promise<void> {
+  const credential = credentialOf(header);
+  const caller = await authenticate(credential);
+  if (caller === undefined) {
+    throw invalid();
+  }
+  values.set(callerKey, caller);
+  values.set(recheckKey, async () => {
+    const now = await authenticate(credential);
+    if (now?.organizationId !== caller.organizationId || now.role !== caller.role) {
+      throw invalid();
+    }
+  });
 }
 
 function credentialOf(header: Headers): string {

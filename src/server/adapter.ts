@@ -1,5 +1,10 @@
-import type { Registry } from "@bufbuild/protobuf";
-import { type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
+import type { DescService, Registry } from "@bufbuild/protobuf";
+import {
+  type ConnectRouter,
+  type ContextValues,
+  createConnectRouter,
+  type Interceptor,
+} from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { LedgerError } from "../errors.ts";
@@ -22,12 +27,16 @@ import { ResponseCutOff, writeResponse } from "./response-writer.ts";
 import { callRpc } from "./rpc.ts";
 import type { Site } from "./site.ts";
 
+/** Lets a call in before its body is read, or throws. May say whose it is in the values. */
+export type Admit = (service: DescService, header: Headers, values: ContextValues) => Promise<void>;
+
 /** What an adapter serves, and how. */
 export interface AdapterOptions {
   /** Adds the services. */
   readonly routes: (router: ConnectRouter) => void;
   /** The interceptors, outermost first. */
   readonly interceptors: readonly Interceptor[];
+  readonly admit?: Admit;
   /** What may stand in a google.protobuf.Any. JSON says it by its fields, and cannot say what it does not know. */
   readonly details?: Registry;
   readonly limits: Limits;
@@ -81,7 +90,7 @@ export function createAdapter(options: AdapterOptions): Adapter {
     if (isStream) {
       streams.add(exchange);
     }
-    const response = await callRpc(rpc, authority, exchange, limits);
+    const response = await callRpc(rpc, authority, exchange, limits, options.admit);
     return response.body === undefined && response.status !== 200
       ? refuse(exchange, fromHttpStatus(response.status, rpc, request), response)
       : response;

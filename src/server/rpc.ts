@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { Code, type ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { LedgerError } from "../errors.ts";
+import type { Admit } from "./adapter.ts";
 import { normalizeDeadline } from "./deadline.ts";
 import { shapeError } from "./error-shape.ts";
 import type { Exchange } from "./exchange.ts";
@@ -27,6 +28,7 @@ export async function callRpc(
   authority: string,
   exchange: Exchange,
   limits: Limits,
+  admit?: Admit,
 ): Promise<UniversalServerResponse> {
   const { request, requestId, signal } = exchange;
   const { methodKind, input } = rpc.method;
@@ -50,7 +52,9 @@ export async function callRpc(
     // Only the path and the query are ever looked at. The path is one that we know, so this is a URL.
     url: `http://${authority}${request.url}`,
     header,
-    body: hasOneMessage ? wholeBody(exchange, limits, timeoutMs) : readChunks(request, signal),
+    body: hasOneMessage
+      ? wholeBody(exchange, limits, timeoutMs, () => admit?.(rpc.service, header, contextValues))
+      : readChunks(request, signal),
     signal,
     contextValues,
   });
@@ -70,6 +74,7 @@ async function* wholeBody(
   exchange: Exchange,
   { bodyTimeoutMs, readMaxBytes }: Limits,
   timeoutMs = bodyTimeoutMs,
+  admit: () => Promise<void> | undefined,
 ) {
   const timer = setTimeout(
     () => {
@@ -79,6 +84,7 @@ async function* wholeBody(
     Math.min(timeoutMs, bodyTimeoutMs),
   );
   try {
+    await admit();
     yield await readBody(exchange.request, readMaxBytes + envelopeRoom, exchange.signal);
   } catch (error) {
     throw shapeError(error, { requestId: exchange.requestId, input: "" });
