@@ -1,7 +1,10 @@
-import { type ClientHttp2Session, connect } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
-import { WatchTaskExecutionsRequestSchema } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import {
+  type WatchTaskExecutionsRequest,
+  WatchTaskExecutionsRequestSchema,
+} from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 
 /** The numbers of the fields that a raw watcher looks at. */
 const fields = { snapshot: 2, synced: 3, changes: 4, taskExecutions: 1 } as const;
@@ -21,16 +24,13 @@ export function connectForRaw(origin: string): ClientHttp2Session {
   return connect(origin);
 }
 
-/**
- * Watches a run over gRPC and counts what it is told of without reading it: so that hundreds of watchers on one
- * machine do not take the time of the service whose time is measured.
- */
-export function watchRaw(session: ClientHttp2Session, watch: RawWatch): Promise<void> {
-  const { flowExecutionId, subject, signal } = watch;
-  const body = toBinary(
-    WatchTaskExecutionsRequestSchema,
-    create(WatchTaskExecutionsRequestSchema, { flowExecutionId }),
-  );
+/** Asks for a watch over gRPC, and leaves the answer to be read. */
+export function openRawWatch(
+  session: ClientHttp2Session,
+  subject: string,
+  request: WatchTaskExecutionsRequest,
+): ClientHttp2Stream {
+  const body = toBinary(WatchTaskExecutionsRequestSchema, request);
   const stream = session.request({
     ":method": "POST",
     ":path": "/taskledger.v1.TaskExecutionService/WatchTaskExecutions",
@@ -41,6 +41,20 @@ export function watchRaw(session: ClientHttp2Session, watch: RawWatch): Promise<
   const head = Buffer.alloc(5);
   head.writeUInt32BE(body.length, 1);
   stream.end(Buffer.concat([head, body]));
+  return stream;
+}
+
+/**
+ * Watches a run over gRPC and counts what it is told of without reading it: so that hundreds of watchers on one
+ * machine do not take the time of the service whose time is measured.
+ */
+export function watchRaw(session: ClientHttp2Session, watch: RawWatch): Promise<void> {
+  const { flowExecutionId, subject, signal } = watch;
+  const stream = openRawWatch(
+    session,
+    subject,
+    create(WatchTaskExecutionsRequestSchema, { flowExecutionId }),
+  );
   signal.addEventListener("abort", () => stream.close(), { once: true });
   let rest: Buffer = Buffer.alloc(0);
   stream.on("data", (chunk: Buffer) => {
