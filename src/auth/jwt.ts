@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from "jose";
+import { createRemoteJWKSet, errors, type JWTHeaderParameters, type JWTPayload, jwtVerify } from "jose";
 import type { JwtConfig } from "../config.ts";
 import type { Authenticate } from "./authentication-interceptor.ts";
 import type { Role } from "./caller.ts";
@@ -38,7 +38,7 @@ export function createJwtAuthentication(config: JwtConfig, now: () => Date): Aut
       return undefined;
     }
     try {
-      const { payload } = await jwtVerify(token, keys, {
+      const { payload, protectedHeader } = await jwtVerify(token, keys, {
         algorithms,
         issuer: config.issuer,
         audience: config.audience,
@@ -46,7 +46,7 @@ export function createJwtAuthentication(config: JwtConfig, now: () => Date): Aut
         requiredClaims: ["exp", "sub"],
         currentDate: now(),
       });
-      return toCaller(payload, config, now());
+      return isAccess(protectedHeader) ? toCaller(payload, config, now()) : undefined;
     } catch (error) {
       if (error instanceof errors.JOSEError || error instanceof TypeError) {
         return undefined;
@@ -54,6 +54,12 @@ export function createJwtAuthentication(config: JwtConfig, now: () => Date): Aut
       throw error;
     }
   };
+}
+
+/** Whether a token is one to call with: issuers sign others with the same keys. It must also name its key. */
+function isAccess({ kid, typ }: JWTHeaderParameters): boolean {
+  const type: unknown = typ ?? "JWT";
+  return kid !== undefined && typeof type === "string" && /^(application\/)?(at\+)?jwt$/i.test(type);
 }
 
 function toCaller(payload: JWTPayload, config: JwtConfig, now: Date) {

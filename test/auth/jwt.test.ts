@@ -10,7 +10,7 @@ import {
   type JWTPayload,
   SignJWT,
 } from "jose";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Authenticate } from "../../src/auth/authentication-interceptor.ts";
 import { createJwtAuthentication } from "../../src/auth/jwt.ts";
 
@@ -103,6 +103,7 @@ describe("a JWT", () => {
     ["without a subject", { sub: undefined }, false],
     ["without an organization", { organization_id: undefined }, false],
     ["with an empty organization", { organization_id: "" }, false],
+    ["with __proto__ for an organization", { organization_id: "__proto__" }, false],
     ["with a list of organizations", { organization_id: [organizationId] }, false],
     ["with a number for an organization", { organization_id: 7 }, false],
     ["with two organizations in one text", { organization_id: `${organizationId},${organizationId}` }, false],
@@ -182,13 +183,76 @@ describe("a JWT", () => {
     expect(await authenticate(await sign())).toBeDefined();
   });
 
-  test("of a key that was published since is accepted after one fetch", async () => {
-    const fresh = await generateKeyPair("RS256", { extractable: true });
-    const rotated = createAuthentication();
-    published = [...published, { ...(await exportJWK(fresh.publicKey)), kid: "three", alg: "RS256" }];
-    const before = fetches;
-    expect(await rotated(await sign({}, { kid: "three" }, fresh.privateKey))).toBeDefined();
-    expect(fetches - before).toBe(1);
+  test("of a key that was published since is accepted after one fetch, and of one that was withdrawn no more", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const before = published;
+    try {
+      const fresh = await generateKeyPair("RS256", { extractable: true });
+      const rotated = createAuthentication();
+      const [old, young] = [await sign(), await sign({}, { kid: "three" }, fresh.privateKey)];
+      expect(await rotated(old)).toBeDefined();
+      published = [{ ...(await exportJWK(fresh.publicKey)), kid: "three", alg: "RS256" }];
+      const fetched = fetches;
+      // Whoever invents keys must not have them fetched again and again.
+      expect(await rotated(young)).toBeUndefined();
+      vi.advanceTimersByTime(31_000);
+      expect(await rotated(young)).toBeDefined();
+      expect(await rotated(old)).toBeUndefined();
+      expect(fetches - fetched).toBe(1);
+    } finally {
+      published = before;
+      vi.useRealTimers();
+    }
+  });
+
+  test("of a key that was withdrawn is refused after ten minutes, also if nobody uses another", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const before = published;
+    try {
+      const quiet = createAuthentication();
+      const token = await sign();
+      expect(await quiet(token)).toBeDefined();
+      published = [];
+      vi.advanceTimersByTime(9 * 60_000);
+      expect(await quiet(token)).toBeDefined();
+      vi.advanceTimersByTime(61_000);
+      expect(await quiet(token)).toBeUndefined();
+    } finally {
+      published = before;
+      vi.useRealTimers();
+    }
+  });
+
+  test("whose key id two keys have is refused", async () => {
+    const before = published;
+    const other = await generateKeyPair("RS256", { extractable: true });
+    published = [...published, { ...(await exportJWK(other.publicKey)), kid: "one", alg: "RS256" }];
+    expect(await createAuthentication()(await sign())).toBeUndefined();
+    published = before;
+  });
+
+  test("signed by the right key in another algorithm of its kind is refused", async () => {
+    const pem = keys.privateKey;
+    const pss = await crypto.subtle.importKey(
+      "pkcs8",
+      await crypto.subtle.exportKey("pkcs8", pem),
+      { name: "RSA-PSS", hash: "SHA-256" },
+      true,
+      ["sign"],
+    );
+    expect(await authenticate(await sign({}, { alg: "PS256" }, pss))).toBeUndefined();
+  });
+
+  test.each<[string, object, boolean]>([
+    ["no key id", { kid: undefined }, false],
+    ["the type of an access token", { typ: "at+jwt" }, true],
+    ["the type in full and in other case", { typ: "application/AT+JWT" }, true],
+    ["the type JWT", { typ: "JWT" }, true],
+    ["the type of a refresh token", { typ: "refresh+jwt" }, false],
+    ["the type of a log-out", { typ: "logout+jwt" }, false],
+    ["a type that is no text", { typ: 7 }, false],
+  ])("with %s in its header", async (_what, header, accepted) => {
+    expect((await authenticate(await sign({}, header))) !== undefined).toBe(accepted);
   });
 
   test("of an issuer that cannot be reached is refused, and so is anything that is no JWT", async () => {
