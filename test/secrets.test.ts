@@ -3,7 +3,10 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import { TaskExecution_Status as Status } from "../gen/taskledger/v1/task_execution_pb.ts";
-import { TaskExecutionService } from "../gen/taskledger/v1/task_execution_service_pb.ts";
+import {
+  TaskTagOperation_Action as Action,
+  TaskExecutionService,
+} from "../gen/taskledger/v1/task_execution_service_pb.ts";
 import { defaultOrganizationId } from "../src/organization/bootstrap.ts";
 import { outcomeOf } from "./client.ts";
 import { asSuperuser, openDatabase } from "./database.ts";
@@ -30,6 +33,8 @@ test("neither our log nor the database's ever holds a payload or a credential, w
     outcomes.push(await report(Status.QUEUED, { input: fromJson(ValueSchema, `${canary}2`) }));
     outcomes.push(await report(Status.RUNNING, { output: payload }));
     outcomes.push(await report(Status.QUEUED, { input: fromJson(ValueSchema, `${canary}\0`) }));
+    const { taskExecutions } = await tasks.listTaskExecutions({ flowExecutionId });
+    const [queued] = taskExecutions;
     // The statements that carry the payload fail in the database itself: on a constraint, and on a lost table.
     await asSuperuser(
       database.superuserUrl,
@@ -39,6 +44,8 @@ test("neither our log nor the database's ever holds a payload or a credential, w
     outcomes.push(await report(Status.FAILED, { taskExecutionIdx: 1, error }));
     await asSuperuser(database.superuserUrl, "alter table event rename to gone");
     outcomes.push(await report(Status.COMPLETED, { taskExecutionIdx: 2, output: payload }));
+    const tag = { action: Action.ADD, id: queued!.id, tag: "a", metadata: { [canary]: canary } };
+    outcomes.push(await outcomeOf(tasks.updateTaskTags({ operations: [tag] })));
   }
   const [row] = await asSuperuser<{ log: string }>(
     database.superuserUrl,
@@ -52,6 +59,7 @@ test("neither our log nor the database's ever holds a payload or a credential, w
     "VALIDATION_FAILED",
     "PAYLOAD_REFUSED",
     "VALIDATION_FAILED",
+    "INTERNAL",
     "INTERNAL",
   ]);
   expect(written.length).toBeGreaterThanOrEqual(outcomes.length);
