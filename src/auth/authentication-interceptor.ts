@@ -44,8 +44,8 @@ export function createAuthenticationInterceptor(authenticate: Authenticate): Int
 }
 
 /**
- * Returns the check that stands before the body of a call: from nobody it is not even read. A body of a few
- * megabytes takes up to a second to decode, and as much memory as a hundred others.
+ * Returns the check that stands before the body of a call: from nobody it is neither kept nor decoded. A few
+ * megabytes take up to a second to decode, and as much memory as a hundred others.
  *
  * @param mostAtOnce how many credentials are looked up at once
  */

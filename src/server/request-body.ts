@@ -12,10 +12,16 @@ const firstCapacity = 4096;
  * takes a body that was cut off for a whole one, and adds up the sizes of all chunks at every chunk, so that a
  * megabyte in frames of one byte blocks the process for seconds.
  *
+ * @param keep whether to return it; if not, it is only waited for, and the result is empty
  * @param signal aborts when the client goes away or the time for the body is over; its reason is thrown
  * @throws LedgerError also if the body is larger than the limit
  */
-export function readBody(request: NodeRequest, limit: number, signal: AbortSignal): Promise<Uint8Array> {
+export function readBody(
+  request: NodeRequest,
+  limit: number,
+  signal: AbortSignal,
+  keep = true,
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     let buffer = Buffer.alloc(0);
     let size = 0;
@@ -33,6 +39,10 @@ export function readBody(request: NodeRequest, limit: number, signal: AbortSigna
         fail(tooLarge("request", limit));
         return;
       }
+      if (!keep) {
+        size += chunk.length;
+        return;
+      }
       if (size + chunk.length > buffer.length) {
         const capacity = Math.max(firstCapacity, buffer.length * 2, size + chunk.length);
         const grown = Buffer.allocUnsafe(Math.min(capacity, limit));
@@ -45,7 +55,7 @@ export function readBody(request: NodeRequest, limit: number, signal: AbortSigna
       if (isCutOff(request)) {
         fail(clientGone());
       } else {
-        settle(() => resolve(buffer.subarray(0, size)));
+        settle(() => resolve(buffer.subarray(0, keep ? size : 0)));
       }
     };
     if (signal.aborted) {

@@ -84,8 +84,16 @@ async function* wholeBody(
     Math.min(timeoutMs, bodyTimeoutMs),
   );
   try {
-    await admit();
-    yield await readBody(exchange.request, readMaxBytes + envelopeRoom, exchange.signal);
+    const refusal: unknown = await admit()?.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    // What is refused is read all the same: some clients wait for ever if what they send is left lying.
+    const body = await readBody(exchange.request, readMaxBytes + envelopeRoom, exchange.signal, !refusal);
+    if (refusal) {
+      throw refusal;
+    }
+    yield body;
   } catch (error) {
     throw shapeError(error, { requestId: exchange.requestId, input: "" });
   } finally {

@@ -372,7 +372,8 @@ function transportOf(protocol: "grpc" | "grpc-web", key: string): Transport {
   const made =
     transports.get(name) ??
     (protocol === "grpc"
-      ? createGrpcTransport(options)
+      ? // A client holds back what is not sent yet, and with more than 10 MB of that opens no more streams.
+        createGrpcTransport({ ...options, nodeOptions: { maxSessionMemory: 1000 } })
       : createGrpcWebTransport({ ...options, httpVersion: "1.1", nodeOptions: { agent } }));
   transports.set(name, made);
   return made;

@@ -1,8 +1,11 @@
 import { readFile } from "node:fs/promises";
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { outcomeOf } from "../client.ts";
 import { openDatabase, type TestDatabase } from "../database.ts";
-import { startServiceProcess } from "../service.ts";
-import { connectRawHttp2, encodeHeaders, frameTypes } from "./raw-http2.ts";
+import { signIn, startServiceProcess } from "../service.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -10,26 +13,18 @@ beforeAll(async () => {
 });
 afterAll(() => database?.close());
 
-test("nobody's request is refused before its body is read, let alone decoded", async () => {
+test("a client that sends much as nobody can go on over its connection", async () => {
   await using service = await startServiceProcess(database.serviceUrl);
-  const raw = await connectRawHttp2(service.port);
-  // The headers, and not a byte of the body, which never ends.
-  await raw.write(
-    frameTypes.headers,
-    0x4,
-    1,
-    encodeHeaders([
-      [":method", "POST"],
-      [":scheme", "http"],
-      [":path", "/taskledger.v1.TaskExecutionService/BatchCreateTaskExecutions"],
-      [":authority", "localhost"],
-      ["content-type", "application/json"],
-    ]),
-  );
-  await expect
-    .poll(() => raw.frames().some(({ type, streamId }) => type === frameTypes.headers && streamId === 1))
-    .toBe(true);
-  raw.destroy();
+  // Connections of connect-node take no more than 10 MB that are not sent yet.
+  const transport = createGrpcTransport({ baseUrl: service.origin, interceptors: [signIn("tlk_nobody")] });
+  const tasks = createClient(TaskExecutionService, transport);
+  const input = { kind: { case: "stringValue" as const, value: "x".repeat(1_000_000) } };
+  const requests = Array.from({ length: 3 }, () => ({ input }));
+  const large = Array.from({ length: 24 }, () => outcomeOf(tasks.batchCreateTaskExecutions({ requests })));
+  // The client itself does not send them all.
+  for (const outcome of await Promise.all(large)) expect(outcome).toMatch(/^(CREDENTIAL_INVALID|Internal)$/);
+  const outcome = await outcomeOf(tasks.listTaskExecutions({}, { timeoutMs: 10_000 }));
+  expect(outcome).toBe("CREDENTIAL_INVALID");
 });
 
 test("megabytes of tiny messages from nobody cost next to nothing", async () => {
