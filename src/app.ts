@@ -119,7 +119,8 @@ export function createApp(options: AppOptions): App {
   const { orm, authenticate, log, readiness, now = () => new Date(), limits = defaultLimits } = options;
   const { statementTimeoutMs } = options.databaseLimits ?? defaultDatabaseLimits;
   const newId = createIdMaker();
-  const pageTokens = createPageTokens({ now });
+  const sealed = createSealedPlaces({ now });
+  const pageTokens = createPageTokens({ now, sealed });
   const { waitingRoom, doorbell, closing } = options.dispatch ?? createDispatch();
   const plans = new FlowPlans();
   const onError = (err: unknown) => log.warn({ err: describeCause(err) }, "cannot read what has changed");
@@ -135,7 +136,6 @@ export function createApp(options: AppOptions): App {
   const onChange = (organizationId: string) => bell.ring(organizationId);
   const random = Math.random;
   const writePath = new WritePath({ now, newId, plans, engine: createEngine(random), onReady, onChange });
-  const sealed = createSealedPlaces({ now });
   const payloads = new PayloadCache(feeds.limits.payloadCacheBytes);
   const watching = { feeds, sealed, payloads, closing, now, random };
   const deps = { orm, now, newId, pageTokens, plans, writePath, waitingRoom, closing };

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Client } from "pg";
@@ -11,6 +10,7 @@ import { FlowService } from "../gen/taskledger/v1/flow_service_pb.ts";
 import { TaskExecution_Status as Status } from "../gen/taskledger/v1/task_execution_pb.ts";
 import { TaskExecutionService } from "../gen/taskledger/v1/task_execution_service_pb.ts";
 import { WorkerService } from "../gen/taskledger/v1/worker_service_pb.ts";
+import { freePort } from "../src/db/embedded/free-port.ts";
 import { defaultOrganizationId } from "../src/organization/bootstrap.ts";
 import { outcomeOf } from "./client.ts";
 import { asSuperuser, openDatabase, type TestDatabase } from "./database.ts";
@@ -187,12 +187,3 @@ test("a log level that is none is refused by its name", async () => {
   const lines = await child.stdout.toArray();
   expect(JSON.parse(Buffer.concat(lines).toString()).msg).toMatch(/LOG_LEVEL/);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" ? (address?.port ?? 0) : 0;
-}

@@ -5,7 +5,7 @@ import type { Logger } from "pino";
 import type { Caller } from "../auth/caller.ts";
 import { forOrganization } from "../db/organization.ts";
 import type { Expiry } from "../task-execution/changes.ts";
-import { tryLockRun } from "../task-execution/run-statements.ts";
+import { lockFreeRuns, lockRuns } from "../task-execution/run-statements.ts";
 import type { WritePath } from "../task-execution/write-path.ts";
 import { leaseLimits } from "./lease-limits.ts";
 import { type DuePlace, findDueLeases, lockDueLeases } from "./lease-statements.ts";
@@ -116,8 +116,9 @@ export class Sweeper {
     try {
       const results = await writePath.transact(forOrganization(orm, organizationId), author, async (work) => {
         const { em } = work;
-        if (!mayWait && !(await tryLockRun(em, organizationId, flowExecutionId))) return undefined;
-        await work.load([], [flowExecutionId]);
+        const lock = mayWait ? lockRuns : lockFreeRuns;
+        work.take(await lock(em, organizationId, [flowExecutionId]));
+        if (work.run(flowExecutionId) === undefined) return undefined;
         // Only now is it certain which are due: with their rows locked no heartbeat comes in between.
         const leases = await lockDueLeases(em, organizationId, ids, leaseLimits.graceMs);
         const changes = leases.map(({ taskExecutionId: id, timedOut }) => expiry(id, timedOut));

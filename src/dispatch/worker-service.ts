@@ -14,6 +14,7 @@ import { inTransaction } from "../db/transaction.ts";
 import { LedgerError } from "../errors.ts";
 import { fromMs, toMs } from "../flow/duration.ts";
 import { requestIdOf } from "../server/request-id.ts";
+import { waitMsOf } from "../server/waiting-methods.ts";
 import { parseItem, toItemStatus } from "../task-execution/batch.ts";
 import type { Author, ChangeResult, WorkReport } from "../task-execution/changes.ts";
 import { toPbOutcome, withoutPayloads } from "../task-execution/task-execution.message.ts";
@@ -25,9 +26,6 @@ import { leaseLimits } from "./lease-limits.ts";
 import { keepLeases } from "./lease-statements.ts";
 import type { WaitingRoom } from "./waiting-room.ts";
 import { fromClaimRequest, fromHeartbeat, fromTaskReport, toClaimedMessage } from "./worker.message.ts";
-
-/** How long before the deadline of its call a claim that waits gives up, so that the answer still arrives. */
-const answerMs = 500;
 
 /** What the service of workers takes from outside. */
 export interface WorkerServiceDeps {
@@ -55,7 +53,7 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
   async function claimWaiting(ctx: HandlerContext, request: ClaimTaskExecutionsRequest): Promise<Claimed[]> {
     const { organizationId } = callerOf(ctx);
     const { executors } = request;
-    const waitMs = Math.min(toMs(request.wait), (ctx.timeoutMs() ?? Number.POSITIVE_INFINITY) - answerMs);
+    const waitMs = waitMsOf(ctx, toMs(request.wait));
     const over = AbortSignal.any([ctx.signal, closing, AbortSignal.timeout(Math.max(1, Math.ceil(waitMs)))]);
     for (;;) {
       const found = new AbortController();

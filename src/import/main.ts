@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { Presets, SingleBar } from "cli-progress";
 import { findKey } from "../client/bootstrap-key.ts";
+import { createProgressBar } from "../client/progress-bar.ts";
 import { connect } from "./grpc-client.ts";
 import { type ImportResult, importRecording } from "./import.ts";
 
@@ -35,10 +35,7 @@ async function run(): Promise<number> {
     values.address ?? (process.env["TASKLEDGER_ADDRESS"] || "127.0.0.1:8080"),
     findKey(values.key),
   );
-  const bar = new SingleBar(
-    { format: "{bar} {value}/{total} tasks", noTTYOutput: false },
-    Presets.shades_classic,
-  );
+  const bar = createProgressBar();
   const begin = performance.now();
   try {
     bar.start(0, 0);

@@ -1,7 +1,7 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { LedgerError } from "../errors.ts";
 import type { PageScope } from "./seal.ts";
-import { createSealedPlaces } from "./sealed-places.ts";
+import { createSealedPlaces, type SealedPlaces } from "./sealed-places.ts";
 
 /** How long a page token is good for: long enough for whoever reads on after a weekend. */
 export const pageTokenLifetimeSeconds = 3 * 24 * 60 * 60;
@@ -20,14 +20,19 @@ export interface PageTokens {
 }
 
 /** Creates page tokens that are sealed for the organization. */
-export function createPageTokens({ now }: { readonly now: () => Date }): PageTokens {
-  const places = createSealedPlaces({ now });
+export function createPageTokens({
+  now,
+  sealed = createSealedPlaces({ now }),
+}: {
+  readonly now: () => Date;
+  readonly sealed?: SealedPlaces;
+}): PageTokens {
   return {
     async read(em, scope, token) {
       if (token === "") {
         return undefined;
       }
-      const place = await places.open(em, scope, token);
+      const place = await sealed.open(em, scope, token);
       if (
         place === undefined ||
         Math.floor(now().getTime() / 1000) - place.issued > pageTokenLifetimeSeconds
@@ -40,6 +45,6 @@ export function createPageTokens({ now }: { readonly now: () => Date }): PageTok
       return place.position;
     },
 
-    write: (em, scope, position) => places.seal(em, scope, position),
+    write: (em, scope, position) => sealed.seal(em, scope, position),
   };
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { Presets, SingleBar } from "cli-progress";
 import { findAddress, openLedger } from "../client/ledger.ts";
+import { createProgressBar } from "../client/progress-bar.ts";
 import { readRecording } from "../import/recording.ts";
 import { type ReplayResult, replay } from "./replay.ts";
 
@@ -47,10 +47,7 @@ async function run(): Promise<number> {
     return 2;
   }
   const recording = readRecording(readFileSync(file, "utf8"));
-  const bar = new SingleBar(
-    { format: "{bar} {value}/{total} tasks", noTTYOutput: false },
-    Presets.shades_classic,
-  );
+  const bar = createProgressBar();
   bar.start(recording.levels.flat().length, 0);
   try {
     const result = await replay(openLedger(findAddress()), recording, {

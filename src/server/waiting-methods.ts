@@ -1,7 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
 import { FlowExecutionService } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
+
+/** How long before the deadline of its call a wait ends, so that the answer still arrives. */
+const answerMs = 500;
 
 /** The unary methods that may wait long for something to happen, and do nothing meanwhile. */
 const waitingMethods: ReadonlySet<DescMethod> = new Set([
@@ -13,4 +17,9 @@ const waitingMethods: ReadonlySet<DescMethod> = new Set([
 /** Reports whether a method may wait long. It has more time than others, and is counted with the streams. */
 export function isWaiting(method: DescMethod): boolean {
   return waitingMethods.has(method);
+}
+
+/** Returns for how many milliseconds a call waits that may wait so long: not beyond its deadline, and none if it is near. */
+export function waitMsOf(ctx: Pick<HandlerContext, "timeoutMs">, askedMs: number): number {
+  return Math.min(askedMs, (ctx.timeoutMs() ?? Number.POSITIVE_INFINITY) - answerMs);
 }

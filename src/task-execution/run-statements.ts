@@ -1,5 +1,5 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { Status } from "./lifecycle.ts";
 import type { Dispatch, TaskCounts } from "./run-status.ts";
 
@@ -72,33 +72,29 @@ export async function lockRuns(
   return rows.map(toRun);
 }
 
-/** Reports whether nobody else has a run locked, and locks it then. Never waits. */
-export async function tryLockRun(em: EntityManager, organizationId: string, id: string): Promise<boolean> {
-  const { rows } = await sql<object>`
-    select
-    from flow_execution
-    where organization_id = ${organizationId} and id = ${id}::uuid
-    for no key update skip locked
-  `.execute(em.getKysely());
-  return rows.length > 0;
-}
-
-/** Locks those runs that take task executions and that nobody else has locked. Never waits. */
+/**
+ * Locks those runs that nobody else has locked, like {@link lockRuns}. Never waits.
+ *
+ * @param condition on the runs; what does not meet it is not locked
+ */
 export async function lockFreeRuns(
   em: EntityManager,
   organizationId: string,
   ids: string[],
+  condition: RawBuilder<unknown> = sql`true`,
 ): Promise<RunRecord[]> {
   const { rows } = await sql<object>`
     select ${runColumns}
     from flow_execution
-    where organization_id = ${organizationId} and id = any(${ids}::uuid[])
-      and cancel_time is null and delete_time is null
+    where organization_id = ${organizationId} and id = any(${ids}::uuid[]) and ${condition}
     order by id
     for no key update skip locked
   `.execute(em.getKysely());
   return rows.map(toRun);
 }
+
+/** The condition on runs that are not {@link isClosed}. */
+export const isOpenRun = sql`cancel_time is null and delete_time is null`;
 
 // biome-ignore lint/suspicious/noExplicitAny: a row as the driver gives it
 function toRun(row: any): RunRecord {

@@ -13,8 +13,7 @@ import {
 import type { Decision } from "./decide.ts";
 import { type EventRow, insertEvents } from "./event-statements.ts";
 import { changeLeases, type Lease } from "./lease-statements.ts";
-import type { Status } from "./lifecycle.ts";
-import { isOpen } from "./lifecycle.ts";
+import { isOpen, type Status } from "./lifecycle.ts";
 import { lookupsOf } from "./lookups.ts";
 import { findByIds, findByKeys, insertRecords, updateRecords } from "./record-statements.ts";
 import { findRunIds, lockRuns, type RunRecord, updateRuns } from "./run-statements.ts";
@@ -116,7 +115,10 @@ export class Workspace {
     return this.#readied;
   }
 
-  /** Locks the runs that changes are about, and those named beside, and loads the records. Only the first call may wait. */
+  /**
+   * Locks the runs that changes are about, and those named beside, unless they are, and loads the records. Only the
+   * first call may wait.
+   */
   async load(changes: readonly Change[], moreRunIds: readonly string[] = []): Promise<void> {
     const { em, organizationId } = this;
     const { ids, keys } = lookupsOf(changes);
@@ -133,8 +135,9 @@ export class Workspace {
       ...runOfId.values(),
       ...keys.map(({ flowExecutionId }) => flowExecutionId),
     ]);
-    if (runIds.size > 0) {
-      this.take(await lockRuns(em, organizationId, [...runIds]));
+    const unlocked = [...runIds].filter((id) => !this.#runs.has(id));
+    if (unlocked.length > 0) {
+      this.take(await lockRuns(em, organizationId, unlocked));
     }
     const known = keys.filter(({ flowExecutionId }) => this.#runs.has(flowExecutionId));
     if (known.length > 0) this.remember(await findByKeys(em, organizationId, known));

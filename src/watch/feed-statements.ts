@@ -108,7 +108,7 @@ export async function readFeed(
         e.feed_position::text as event, e.flow_execution_id, e.task_execution_id, e.revision::text, e.type,
         e.from_status, e.flow_from_status, r.flow_id, r.delete_time is not null as is_hidden,
         case when e.is_last_of_run then ${runAsJson} end as run,
-        case when e.is_last_of_task then ${taskAsJson(organizationId)} end as task,
+        case when e.is_last_of_task then ${taskAsJson(organizationId, sql`e.task_execution_id`)} end as task,
         e.is_last_of_task and exists (
           select
           from event as later
@@ -137,14 +137,14 @@ export const runAsJson = sql`(
   ) as x
 )`;
 
-/** The record of an event `e` as JSON. */
-function taskAsJson(organizationId: string): RawBuilder<unknown> {
+/** The record with an id as JSON; its payloads are not among it. */
+export function taskAsJson(organizationId: string, id: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`(
     select row_to_json(x)
     from (
       select ${recordColumns(sql`null as input, null as output, null as error, t.payload_bytes`)}
       from task_execution as t
-      where t.organization_id = ${organizationId} and t.id = e.task_execution_id
+      where t.organization_id = ${organizationId} and t.id = ${id}
     ) as x
   )`;
 }

@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   type FlowExecutionChange,
   FlowExecutionChangeSchema,
@@ -6,16 +6,15 @@ import {
   type WatchFlowExecutionsResponse,
   WatchFlowExecutionsResponseSchema,
 } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
-import { WatchRemoval } from "../../gen/taskledger/v1/watch_pb.ts";
+import type { WatchRemoval } from "../../gen/taskledger/v1/watch_pb.ts";
 import {
   fromPbStatus,
   type RunView,
   toFlowExecutionMessage,
 } from "../flow-execution/flow-execution.message.ts";
-import type { Status } from "../task-execution/lifecycle.ts";
 import { findRuns } from "./snapshot-statements.ts";
-import { toResyncMessage } from "./watch.message.ts";
-import { pageOf, type Told, type WatchKind } from "./watch-kind.ts";
+import { toContent, toRemoval } from "./watch.message.ts";
+import { pageOf, showsStatus, type WatchKind } from "./watch-kind.ts";
 import type { WatchLimits } from "./watch-limits.ts";
 
 /** A run that is told, or that is told to be gone. */
@@ -36,8 +35,7 @@ export function createRunWatch(
   const flowId = request.flowId.toLowerCase() || undefined;
   const statuses = request.statuses.map(fromPbStatus).sort();
   const filter = { id, flowId, statuses };
-  const shows = (status: Status) =>
-    status !== "deleted" && (statuses.length === 0 || statuses.includes(status));
+  const shows = showsStatus(statuses);
 
   return {
     desc: WatchFlowExecutionsResponseSchema,
@@ -62,8 +60,7 @@ export function createRunWatch(
       if (!before.some(shows)) {
         return undefined;
       }
-      const removal = state.status === "deleted" ? WatchRemoval.DELETED : WatchRemoval.LEFT_FILTER;
-      return { items: [{ run: state, revision, removal }], bytes: 100 };
+      return { items: [{ run: state, revision, removal: toRemoval(state.status) }], bytes: 100 };
     },
 
     async readSnapshot(em, places, after) {
@@ -87,27 +84,13 @@ export function createRunWatch(
       ),
 
     toResponse: (resumeToken, told) =>
-      create(WatchFlowExecutionsResponseSchema, { resumeToken, content: toContent(told) }),
+      create(WatchFlowExecutionsResponseSchema, {
+        resumeToken,
+        content: toContent(told, (flowExecutions) => ({ flowExecutions })),
+      }),
   };
 }
 
 function bytesOf({ labels }: RunView): number {
   return 400 + labels.length;
-}
-
-function toContent(
-  told: Told<FlowExecutionChange>,
-): NonNullable<MessageInitShape<typeof WatchFlowExecutionsResponseSchema>["content"]> {
-  switch (told.case) {
-    case "snapshot":
-    case "changes":
-      return { case: told.case, value: { flowExecutions: told.changes } };
-    case "synced":
-    case "keepalive":
-      return { case: told.case, value: {} };
-    case "resync":
-      return { case: told.case, value: toResyncMessage(told.reason) };
-    case "end":
-      return { case: told.case, value: { flowExecution: toFlowExecutionMessage(told.run) } };
-  }
 }

@@ -3,11 +3,11 @@ import { type RawBuilder, sql } from "kysely";
 import type { RunView } from "../flow-execution/flow-execution.message.ts";
 import type { Status } from "../task-execution/lifecycle.ts";
 import { conditions, type RecordFilter } from "../task-execution/read-path.ts";
-import { recordColumns } from "../task-execution/record-statements.ts";
 import {
   type HeadRow,
   type Heads,
   runAsJson,
+  taskAsJson,
   toHeads,
   toRunView,
   toWatchedTask,
@@ -48,14 +48,8 @@ export async function findTasks(
         order by t.id desc
         limit ${page.most}
       )
-      select p.id, e.revision::text, e.feed_shard as shard, e.feed_position::text as position, (
-        select row_to_json(x)
-        from (
-          select ${recordColumns(sql`null as input, null as output, null as error, t.payload_bytes`)}
-          from task_execution as t
-          where t.organization_id = ${organizationId} and t.id = p.id
-        ) as x
-      ) as state
+      select p.id, e.revision::text, e.feed_shard as shard, e.feed_position::text as position,
+        ${taskAsJson(organizationId, sql`p.id`)} as state
       from page as p
       left join lateral (
         select e.revision, e.feed_shard, e.feed_position

@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   type TaskExecutionChange,
   TaskExecutionChangeSchema,
@@ -8,15 +8,13 @@ import {
 } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { View } from "../../gen/taskledger/v1/view_pb.ts";
 import { WatchRemoval } from "../../gen/taskledger/v1/watch_pb.ts";
-import { toFlowExecutionMessage } from "../flow-execution/flow-execution.message.ts";
 import { toPbType } from "../task-execution/event.message.ts";
-import type { Status } from "../task-execution/lifecycle.ts";
 import { fromPbStatus, toTaskExecutionMessage } from "../task-execution/task-execution.message.ts";
 import type { FeedEntry, WatchedTask } from "./feed-statements.ts";
 import type { PayloadCache, Payloads } from "./payload-cache.ts";
 import { findTasks } from "./snapshot-statements.ts";
-import { toResyncMessage } from "./watch.message.ts";
-import { type Picked, pageOf, type Told, type WatchKind } from "./watch-kind.ts";
+import { toContent, toRemoval } from "./watch.message.ts";
+import { type Picked, pageOf, showsStatus, type WatchKind } from "./watch-kind.ts";
 import type { WatchLimits } from "./watch-limits.ts";
 
 /** A record that is told, or that is told to be gone. */
@@ -47,8 +45,7 @@ export function createTaskWatch(deps: TaskWatchDeps, request: WatchTaskExecution
   const statuses = request.statuses.map(fromPbStatus).sort();
   const filter = { flowExecutionId, flowId, taskName, statuses };
   const isFull = request.view === View.FULL;
-  const shows = (status: Status) =>
-    status !== "deleted" && (statuses.length === 0 || statuses.includes(status));
+  const shows = showsStatus(statuses);
   const hasPayloads = ({ payloadBytes }: WatchedTask) =>
     isFull && payloadBytes > 0 && payloadBytes <= limits.payloadBytes;
   const bytesOf = (task: WatchedTask) =>
@@ -73,8 +70,7 @@ export function createTaskWatch(deps: TaskWatchDeps, request: WatchTaskExecution
     if (!before.some(shows)) {
       return [];
     }
-    const reason = state.status === "deleted" ? WatchRemoval.DELETED : WatchRemoval.LEFT_FILTER;
-    const removed = { id: state.id, flowExecutionId: state.flowExecutionId, reason };
+    const removed = { id: state.id, flowExecutionId: state.flowExecutionId, reason: toRemoval(state.status) };
     return [{ removed, revision, type: toPbType(type) }];
   }
 
@@ -132,23 +128,9 @@ export function createTaskWatch(deps: TaskWatchDeps, request: WatchTaskExecution
     },
 
     toResponse: (resumeToken, told) =>
-      create(WatchTaskExecutionsResponseSchema, { resumeToken, content: toContent(told) }),
+      create(WatchTaskExecutionsResponseSchema, {
+        resumeToken,
+        content: toContent(told, (taskExecutions) => ({ taskExecutions })),
+      }),
   };
-}
-
-function toContent(
-  told: Told<TaskExecutionChange>,
-): NonNullable<MessageInitShape<typeof WatchTaskExecutionsResponseSchema>["content"]> {
-  switch (told.case) {
-    case "snapshot":
-    case "changes":
-      return { case: told.case, value: { taskExecutions: told.changes } };
-    case "synced":
-    case "keepalive":
-      return { case: told.case, value: {} };
-    case "resync":
-      return { case: told.case, value: toResyncMessage(told.reason) };
-    case "end":
-      return { case: told.case, value: { flowExecution: toFlowExecutionMessage(told.run) } };
-  }
 }

@@ -2,14 +2,13 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
 import { callerOf } from "../auth/caller.ts";
 import { toMs } from "../flow/duration.ts";
+import { waitMsOf } from "../server/waiting-methods.ts";
+import { Bell } from "./bell.ts";
 import type { FeedEntry } from "./feed-statements.ts";
 import type { Feeds } from "./feeds.ts";
 
 /** How long a call waits that does not say. */
 const defaultWaitMs = 60_000;
-
-/** How long before the deadline of its call a wait ends, so that the answer still arrives. */
-const answerMs = 500;
 
 /** What a wait takes from outside. */
 export interface WaitDeps {
@@ -35,10 +34,7 @@ export async function waitForEnd<State>(
   { wait, look, hasEnded, concerns }: WaitFor<State>,
 ): Promise<State> {
   const first = await look();
-  const waitMs = Math.min(
-    wait === undefined ? defaultWaitMs : toMs(wait),
-    (ctx.timeoutMs() ?? Number.POSITIVE_INFINITY) - answerMs,
-  );
+  const waitMs = waitMsOf(ctx, wait === undefined ? defaultWaitMs : toMs(wait));
   if (hasEnded(first) || waitMs <= 0) {
     return first;
   }
@@ -46,19 +42,14 @@ export async function waitForEnd<State>(
   const over = AbortSignal.any([ctx.signal, closing, AbortSignal.timeout(Math.ceil(waitMs))]);
   const signal = AbortSignal.any([ctx.signal, done.signal]);
   try {
-    let wake = (): void => undefined;
-    let isRung = false;
-    const ring = () => {
-      isRung = true;
-      wake();
-    };
-    over.addEventListener("abort", ring, { once: true });
-    const feed = await feeds.join(callerOf(ctx), ring, signal);
+    const bell = new Bell();
+    over.addEventListener("abort", bell.ring, { once: true });
+    const feed = await feeds.join(callerOf(ctx), bell.ring, signal);
     // What the feed tells from now on; whatever came before is seen by the next look.
     let cursor = feed.end;
     let state = await look();
     while (!hasEnded(state) && !over.aborted) {
-      isRung = false;
+      bell.reset();
       let isConcerned = false;
       const taken = feed.take(cursor, (entry) => {
         isConcerned ||= concerns(entry);
@@ -67,10 +58,8 @@ export async function waitForEnd<State>(
       cursor = taken?.cursor ?? feed.end;
       if (isConcerned || taken === undefined) {
         state = await look();
-      } else if (!isRung) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+      } else {
+        await bell.wait();
       }
     }
     return hasEnded(state) ? state : await look();

@@ -3,6 +3,7 @@ import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { EntityManager } from "@mikro-orm/postgresql";
 import type { RunView } from "../flow-execution/flow-execution.message.ts";
 import type { PageScope } from "../page-token/seal.ts";
+import type { Status } from "../task-execution/lifecycle.ts";
 import { isEnded } from "../task-execution/run-status.ts";
 import type { FeedEntry } from "./feed-statements.ts";
 import type { Places } from "./places.ts";
@@ -78,6 +79,11 @@ export function pageOf<State, Item>(
     last = id;
   }
   return { items, after: found.length < most ? undefined : last };
+}
+
+/** Returns the predicate of the statuses that a watch shows: those asked for, or all; never what is deleted. */
+export function showsStatus(statuses: readonly Status[]): (status: Status) => boolean {
+  return (status) => status !== "deleted" && (statuses.length === 0 || statuses.includes(status));
 }
 
 /** Reports whether nothing more is to come of a run by itself. */

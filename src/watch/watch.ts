@@ -5,6 +5,7 @@ import { LedgerError, notFound } from "../errors.ts";
 import type { RunView } from "../flow-execution/flow-execution.message.ts";
 import type { SealedPlaces } from "../page-token/sealed-places.ts";
 import { shardCount, shardOf } from "../task-execution/feed-shard.ts";
+import { Bell } from "./bell.ts";
 import { encodeOnce } from "./encode-once.ts";
 import { type FeedEntry, type FeedPage, readFeed } from "./feed-statements.ts";
 import type { Feeds } from "./feeds.ts";
@@ -94,8 +95,7 @@ class Watch<Item, Change, Response extends Message> {
   /** The watched run, if nothing more is to come of it. */
   #over: RunView | undefined;
   #isAtEnd = false;
-  #rung = false;
-  #wake = (): void => undefined;
+  readonly #bell = new Bell();
 
   constructor(deps: WatchDeps, call: WatchCall, kind: WatchKind<Item, Change, Response>) {
     this.#deps = deps;
@@ -106,8 +106,8 @@ class Watch<Item, Change, Response extends Message> {
   async *tell(): AsyncGenerator<Response> {
     const { feeds } = this.#deps;
     const { caller, signal } = this.#call;
-    signal.addEventListener("abort", () => this.#ring(), { once: true });
-    this.#feed = await feeds.join(caller, () => this.#ring(), signal);
+    signal.addEventListener("abort", this.#bell.ring, { once: true });
+    this.#feed = await feeds.join(caller, this.#bell.ring, signal);
     let resync = await this.#begin();
     for (;;) {
       if (resync !== undefined) {
@@ -205,7 +205,7 @@ class Watch<Item, Change, Response extends Message> {
   /** Goes on in the feed by one message at most. */
   async *#advance(): AsyncGenerator<Response, ResyncReason | undefined> {
     this.#call.signal.throwIfAborted();
-    this.#rung = false;
+    this.#bell.reset();
     const { next } = this.#cursor;
     const step =
       next === undefined
@@ -311,24 +311,10 @@ class Watch<Item, Change, Response extends Message> {
     }
   }
 
-  #ring(): void {
-    this.#rung = true;
-    this.#wake();
-  }
-
   /** Waits until something has changed, or it is time to say that nothing has. */
-  async #pause(): Promise<void> {
+  #pause(): Promise<void> {
     const silentMs = performance.now() - this.told;
-    if (this.#rung) {
-      return;
-    }
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.max(0, this.#deps.feeds.limits.keepaliveMs - silentMs));
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    return this.#bell.wait(this.#deps.feeds.limits.keepaliveMs - silentMs);
   }
 }
 

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Account, asAccount, giveTo, run } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { EmbeddedPostgresError } from "./error.ts";
+import { freePort } from "./free-port.ts";
 import { isAlive, isPostmaster, type Postmaster, readPostmaster } from "./postmaster.ts";
 import { settingArguments } from "./settings.ts";
 
@@ -152,17 +152,6 @@ export async function stopServer({ clusterDir, binaries, account }: ServerPlace,
     }
   }
   throw new EmbeddedPostgresError(`PostgreSQL (process ${pid}) does not stop`);
-}
-
-/** Returns a TCP port of 127.0.0.1 that is free now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("a TCP server has no port");
-  return address.port;
 }
 
 async function sizeOf(file: string): Promise<number> {
