@@ -1,24 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { outcomeOf } from "../client.ts";
-import { type Fleet, type Held, jsonOf, openFleet } from "./fleet.ts";
-import { openRunCheck, type RunCheck } from "./run-check.ts";
-import { sweeperOf } from "./sweeper.ts";
+import { type Fleet, jsonOf } from "./fleet.ts";
+import { openNeighbours } from "./neighbours.ts";
+import type { RunCheck } from "./run-check.ts";
 
 describe("a late result", () => {
   let fleet: Fleet;
   let neighbour: Fleet;
   let check: RunCheck;
   let sweep: () => Promise<void>;
+  let close: () => Promise<void>;
   beforeAll(async () => {
-    fleet = await openFleet();
-    neighbour = await openFleet(fleet.database);
-    check = await openRunCheck(fleet.database);
-    sweep = sweeperOf(fleet.database);
+    ({ fleet, neighbour, check, sweep, close } = await openNeighbours());
   });
-  afterAll(async () => {
-    await check.close();
-    await fleet.close();
-  });
+  afterAll(() => close());
 
   const adopt = ({ id }: { readonly id: string }) =>
     fleet.tasks.adoptLateResult({ id, reason: "it is right" });
@@ -26,11 +21,10 @@ describe("a late result", () => {
     await check.hurry(runId);
     await sweep();
   };
-  const claimOne = async (executor: string): Promise<Held> => (await fleet.claim([executor]))[0]!;
 
   test("of another organization does not exist", async () => {
     const run = await fleet.start("\n      tasks: [{name: a}]");
-    const lost = await claimOne("a");
+    const lost = await fleet.claimOne("a");
     await expire(run.id);
     await fleet.complete(lost, "late");
     expect(await outcomeOf(neighbour.tasks.adoptLateResult({ id: lost.id }))).toBe("NOT_FOUND");
@@ -39,9 +33,9 @@ describe("a late result", () => {
 
   test("takes the place of the attempt that runs now, whose worker finds its lease lost", async () => {
     const run = await fleet.start("\n      tasks: [{name: a}]");
-    const lost = await claimOne("a");
+    const lost = await fleet.claimOne("a");
     await expire(run.id);
-    const now = await claimOne("a");
+    const now = await fleet.claimOne("a");
     expect(await fleet.complete(lost, "late")).toBe("LEASE_LOST");
     await adopt(lost);
     expect(jsonOf((await run.get("a", 2)).output)).toBe("late");
@@ -52,18 +46,18 @@ describe("a late result", () => {
 
   test("takes the place of an attempt that failed for good, and the run goes on", async () => {
     const run = await fleet.start("\n      tasks: [{name: a}, {name: b, input: '{{a.output}}'}]");
-    const lost = await claimOne("a");
+    const lost = await fleet.claimOne("a");
     await expire(run.id);
-    await fleet.fail(await claimOne("a"), "Boom");
+    await fleet.fail(await fleet.claimOne("a"), "Boom");
     expect(await run.status()).toBe("FAILED");
     await fleet.complete(lost, "late");
     await adopt(lost);
-    expect((await claimOne("b")).input).toBe("late");
+    expect((await fleet.claimOne("b")).input).toBe("late");
   });
 
   test("does not replace the output of the attempt that was reported before it", async () => {
     const run = await fleet.start("\n      tasks: [{name: a}]");
-    const held = await claimOne("a");
+    const held = await fleet.claimOne("a");
     await fleet.complete(held, "first");
     expect(await fleet.complete(held, "second")).toBe("LEASE_LOST");
     expect(await outcomeOf(adopt(held))).toBe("NOTHING_TO_ADOPT");
@@ -73,7 +67,7 @@ describe("a late result", () => {
 
   test("of a deleted record is adopted only when that is undeleted", async () => {
     const run = await fleet.start("\n      tasks: [{name: a, retry: {max_attempts: 1}}]");
-    const lost = await claimOne("a");
+    const lost = await fleet.claimOne("a");
     await fleet.tasks.deleteTaskExecution({ id: lost.id });
     await fleet.complete(lost, "late");
     expect(await outcomeOf(adopt(lost))).toBe("RECORD_DELETED");
@@ -85,18 +79,18 @@ describe("a late result", () => {
 
   test("that is a failure, or is not there, cannot be adopted", async () => {
     const run = await fleet.start("\n      tasks: [{name: a}]");
-    const lost = await claimOne("a");
+    const lost = await fleet.claimOne("a");
     await expire(run.id);
     expect(await outcomeOf(adopt(lost))).toBe("NOTHING_TO_ADOPT");
     expect(await fleet.fail(lost, "Boom")).toBe("LEASE_LOST");
     expect(await outcomeOf(adopt(lost))).toBe("NOTHING_TO_ADOPT");
-    await fleet.complete(await claimOne("a"));
+    await fleet.complete(await fleet.claimOne("a"));
     expect(await run.status()).toBe("COMPLETED");
   });
 
   test("of a cancelled run cannot be adopted", async () => {
     const run = await fleet.start("\n      tasks: [{name: a}]");
-    const lost = await claimOne("a");
+    const lost = await fleet.claimOne("a");
     await expire(run.id);
     await fleet.complete(lost, "late");
     await fleet.runs.cancelFlowExecution({ id: run.id });
@@ -115,7 +109,7 @@ describe("a late result", () => {
     await expire(run.id);
     await fleet.complete(y!, "late Y");
     await adopt(y!);
-    expect((await claimOne("sum")).input).toEqual(["X", "late Y", "Z"]);
+    expect((await fleet.claimOne("sum")).input).toEqual(["X", "late Y", "Z"]);
   });
 
   test("that comes after a tolerated failure outdates what went on without it", async () => {
@@ -123,10 +117,10 @@ describe("a late result", () => {
       tasks:
       - {name: optional, on_failure: continue}
       - {name: after, depends_on: [optional]}`);
-    const lost = await claimOne("optional");
+    const lost = await fleet.claimOne("optional");
     await expire(run.id);
-    await fleet.fail(await claimOne("optional"), "Boom");
-    await fleet.complete(await claimOne("after"), "without");
+    await fleet.fail(await fleet.claimOne("optional"), "Boom");
+    await fleet.complete(await fleet.claimOne("after"), "without");
     expect(await run.status()).toBe("COMPLETED");
     await fleet.complete(lost, "late");
     await adopt(lost);

@@ -19,8 +19,6 @@ describe("a managed run goes on", () => {
     await fleet.close();
   });
 
-  const claimOne = async (executor: string): Promise<Held> => (await fleet.claim([executor]))[0]!;
-
   test("in the order that templates imply, without any depends_on", async () => {
     const run = await fleet.start(`
       tasks:
@@ -43,8 +41,8 @@ describe("a managed run goes on", () => {
 
   test("never with what an output looks like: templates in it are text", async () => {
     await fleet.start("\n      tasks: [{name: evil}, {name: trusting, input: 'got {{evil.output}}'}]");
-    await fleet.complete(await claimOne("evil"), "{{input}} {{evil.output}}");
-    expect((await claimOne("trusting")).input).toBe("got {{input}} {{evil.output}}");
+    await fleet.complete(await fleet.claimOne("evil"), "{{input}} {{evil.output}}");
+    expect((await fleet.claimOne("trusting")).input).toBe("got {{input}} {{evil.output}}");
   });
 
   test("after a failure that is tolerated, and completes; without it, it fails and what comes after never runs", async () => {
@@ -53,11 +51,11 @@ describe("a managed run goes on", () => {
       - {name: optional, on_failure: ${onFailure}}
       - {name: after, depends_on: [optional]}`;
     const tolerant = await fleet.start(tasks("continue"));
-    await fleet.fail(await claimOne("optional"), "Boom");
-    await fleet.complete(await claimOne("after"));
+    await fleet.fail(await fleet.claimOne("optional"), "Boom");
+    await fleet.complete(await fleet.claimOne("after"));
     expect(await tolerant.status()).toBe("COMPLETED");
     const strict = await fleet.start(tasks("fail"));
-    await fleet.fail(await claimOne("optional"), "Boom");
+    await fleet.fail(await fleet.claimOne("optional"), "Boom");
     expect(await fleet.claim(["after"])).toEqual([]);
     expect(await strict.status()).toBe("FAILED");
   });
@@ -67,14 +65,14 @@ describe("a managed run goes on", () => {
       tasks:
       - {name: optional, on_failure: continue, retry: {max_attempts: 2, initial_backoff: 1h}}
       - {name: after, depends_on: [optional]}`);
-    await fleet.fail(await claimOne("optional"), "Boom");
+    await fleet.fail(await fleet.claimOne("optional"), "Boom");
     expect(await fleet.claim(["optional", "after"])).toEqual([]);
     expect(await run.status()).toBe("RUNNING");
     await check.hurry(run.id);
-    const second = await claimOne("optional");
+    const second = await fleet.claimOne("optional");
     expect(second).toMatchObject({ attempt: 2, idx: 1 });
     await fleet.fail(second, "Boom");
-    await fleet.complete(await claimOne("after"));
+    await fleet.complete(await fleet.claimOne("after"));
     expect(await run.status()).toBe("COMPLETED");
   });
 
@@ -83,7 +81,7 @@ describe("a managed run goes on", () => {
       tasks:
       - {name: optional, on_failure: continue}
       - {name: after, input: "{{optional.output}}"}`);
-    await fleet.fail(await claimOne("optional"), "Boom");
+    await fleet.fail(await fleet.claimOne("optional"), "Boom");
     expect((await run.get("after")).error).toMatchObject({
       type: "InvalidInput",
       message: '{{optional.output}}: there is no output of "optional"',
@@ -128,7 +126,7 @@ describe("a managed run goes on", () => {
       - {name: list}
       - {name: each, for_each: "{{list.output}}"}
       - {name: sum, input: "{{each.output}}"}`);
-    await fleet.complete(await claimOne("list"), output as never);
+    await fleet.complete(await fleet.claimOne("list"), output as never);
     const { error } = await run.get("each");
     expect(error).toMatchObject({ type: "InvalidInput", message: "for_each: {{list.output}} is no list" });
     expect(await run.status()).toBe("FAILED");

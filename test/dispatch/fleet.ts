@@ -59,6 +59,8 @@ export interface Fleet {
   readonly flows: Client<typeof FlowService>;
   start(definition: string, input?: JsonValue, more?: { priority?: number }): Promise<ManagedRun>;
   claim(executors: string[], max?: number, requestId?: string): Promise<Held[]>;
+  /** Claims a task of an executor that has one. */
+  claimOne(executor: string): Promise<Held>;
   /** Returns the outcome, or the reason of the refusal. */
   report(task: Pick<Held, "id" | "token">, result: Result): Promise<string>;
   complete(task: Pick<Held, "id" | "token">, output?: JsonValue): Promise<string>;
@@ -84,6 +86,16 @@ export async function openFleet(opened?: TestDatabase): Promise<Fleet> {
     if (answer.case === "accepted") return nameIn(Outcome, answer.value.outcome)!;
     const info = answer.value!.details.map((any) => anyUnpack(any, ErrorInfoSchema)).find(Boolean);
     return info!.reason.replace("ERROR_REASON_", "");
+  }
+
+  async function claim(executors: string[], max = 1, requestId: string = randomUUID()): Promise<Held[]> {
+    const { claimed } = await client.claimTaskExecutions({
+      executors,
+      maxTaskExecutions: max,
+      workerId: "test",
+      requestId,
+    });
+    return claimed.map(toHeld);
   }
 
   return {
@@ -126,15 +138,8 @@ export async function openFleet(opened?: TestDatabase): Promise<Fleet> {
         },
       };
     },
-    async claim(executors, max = 1, requestId = randomUUID()) {
-      const { claimed } = await client.claimTaskExecutions({
-        executors,
-        maxTaskExecutions: max,
-        workerId: "test",
-        requestId,
-      });
-      return claimed.map(toHeld);
-    },
+    claim,
+    claimOne: async (executor) => (await claim([executor]))[0]!,
     report,
     complete: (task, output) =>
       report(task, {

@@ -10,8 +10,9 @@ import {
 import { toMs } from "../../src/flow/duration.ts";
 import { callerFrom, clientOf, nameIn, outcomeOf } from "../client.ts";
 import { asSuperuser } from "../database.ts";
-import { type Fleet, type Held, openFleet } from "./fleet.ts";
-import { openRunCheck, type RunCheck } from "./run-check.ts";
+import type { Fleet, Held } from "./fleet.ts";
+import { openNeighbours } from "./neighbours.ts";
+import type { RunCheck } from "./run-check.ts";
 import { sweeperOf } from "./sweeper.ts";
 
 describe("a lease in a race", () => {
@@ -19,18 +20,12 @@ describe("a lease in a race", () => {
   let neighbour: Fleet;
   let check: RunCheck;
   let sweep: () => Promise<void>;
+  let close: () => Promise<void>;
   beforeAll(async () => {
-    fleet = await openFleet();
-    neighbour = await openFleet(fleet.database);
-    check = await openRunCheck(fleet.database);
-    sweep = sweeperOf(fleet.database);
+    ({ fleet, neighbour, check, sweep, close } = await openNeighbours());
   });
-  afterAll(async () => {
-    await check.close();
-    await fleet.close();
-  });
+  afterAll(() => close());
 
-  const claimOne = async (executor: string): Promise<Held> => (await fleet.claim([executor]))[0]!;
   const beat = ({ id, token }: Held) => fleet.client.heartbeatTaskExecutions({ heartbeats: [{ id, token }] });
   const waiters = async () =>
     (
@@ -74,7 +69,7 @@ describe("a lease in a race", () => {
   // The sweeper has found a lease that ran out. Before it can end the attempt, the worker hands in its result.
   test("does not end an attempt that was reported between the sweeper's look and its lock", async () => {
     const run = await fleet.start("\n      tasks: [{name: gap}]");
-    const held = await claimOne("gap");
+    const held = await fleet.claimOne("gap");
     await check.hurry(run.id);
     const lock = await hold(lockRun, run.id);
     const report = fleet.complete(held, "done");
@@ -89,7 +84,7 @@ describe("a lease in a race", () => {
 
   test("does not end an attempt whose worker was heard of between the sweeper's look and its lock", async () => {
     const run = await fleet.start("\n      tasks: [{name: gap}]");
-    const held = await claimOne("gap");
+    const held = await fleet.claimOne("gap");
     const lock = await hold(lockRun, run.id);
     await move(held.id, "-1 hour");
     const sweeping = sweep();
@@ -105,7 +100,7 @@ describe("a lease in a race", () => {
 
   test("ends an attempt once when two sweepers find it, and leaves the lease of the next one alone", async () => {
     const run = await fleet.start("\n      tasks: [{name: gap}]");
-    await claimOne("gap");
+    await fleet.claimOne("gap");
     await check.hurry(run.id);
     const other = sweeperOf(fleet.database);
     const lock = await hold(lockRun, run.id);
@@ -113,7 +108,7 @@ describe("a lease in a race", () => {
     await lock.waitedFor(2);
     await lock.release();
     await sweeping;
-    const next = await claimOne("gap");
+    const next = await fleet.claimOne("gap");
     await Promise.all([sweep(), other()]);
     expect(await run.tasks()).toEqual(["gap/0 FAILED", "gap/1 RUNNING"]);
     expect(await fleet.complete(next)).toBe("UPDATED");
@@ -260,7 +255,7 @@ describe("a lease in a race", () => {
       await fleet.start("\n      tasks: [{name: everywhere, input: secret}]"),
       await neighbour.start("\n      tasks: [{name: everywhere, input: secret}]"),
     ];
-    await claimOne("everywhere");
+    await fleet.claimOne("everywhere");
     await neighbour.claim(["everywhere"]);
     for (const { id } of runs) await check.hurry(id);
 

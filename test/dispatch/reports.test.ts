@@ -13,29 +13,23 @@ import {
 } from "../../gen/taskledger/v1/worker_service_pb.ts";
 import { nameIn, outcomeOf } from "../client.ts";
 import { asSuperuser } from "../database.ts";
-import { type Fleet, type Held, jsonOf, openFleet } from "./fleet.ts";
-import { openRunCheck, type RunCheck } from "./run-check.ts";
-import { sweeperOf } from "./sweeper.ts";
+import { type Fleet, jsonOf } from "./fleet.ts";
+import { openNeighbours } from "./neighbours.ts";
+import type { RunCheck } from "./run-check.ts";
 
 describe("reports", () => {
   let fleet: Fleet;
   let neighbour: Fleet;
   let check: RunCheck;
   let sweep: () => Promise<void>;
+  let close: () => Promise<void>;
   beforeAll(async () => {
-    fleet = await openFleet();
-    neighbour = await openFleet(fleet.database);
-    check = await openRunCheck(fleet.database);
-    sweep = sweeperOf(fleet.database);
+    ({ fleet, neighbour, check, sweep, close } = await openNeighbours());
   });
-  afterAll(async () => {
-    await check.close();
-    await fleet.close();
-  });
+  afterAll(() => close());
 
   const completed = { case: "completed", value: {} } as const;
   const failed = { case: "failed", value: { error: { type: "Boom", message: "no" } } } as const;
-  const claimOne = async (executor: string): Promise<Held> => (await fleet.claim([executor]))[0]!;
 
   /** Returns what became of a report in one word. */
   function wordOf({ result }: ReportTaskExecutionsResponse_Result): string {
@@ -119,7 +113,7 @@ describe("reports", () => {
       - {name: one, executor: chain}
       - {name: two, executor: chain, depends_on: [one]}
       - {name: three, executor: chain, depends_on: [one]}`);
-    const one = await claimOne("chain");
+    const one = await fleet.claimOne("chain");
     const request = {
       reports: [{ id: one.id, token: one.token, result: completed }],
       claim: { executors: ["chain"], maxTaskExecutions: 1, workerId: "w", requestId: randomUUID() },
@@ -152,7 +146,7 @@ describe("reports", () => {
   test("under another's token and under an invented one are answered alike, to the byte", async () => {
     const run = await fleet.start("\n      tasks: [{name: mine}]");
     await neighbour.start("\n      tasks: [{name: theirs}]");
-    const mine = await claimOne("mine");
+    const mine = await fleet.claimOne("mine");
     const [theirs] = await neighbour.claim(["theirs"]);
     const ids: [string, bigint][] = [
       [theirs!.id, theirs!.token],
@@ -186,7 +180,7 @@ describe("reports", () => {
 
   test("that come too late are refused with the record as it is now", async () => {
     const run = await fleet.start("\n      tasks: [{name: late}]");
-    const held = await claimOne("late");
+    const held = await fleet.claimOne("late");
     await check.hurry(run.id);
     await sweep();
     const { results } = await fleet.client.reportTaskExecutions({
@@ -199,7 +193,7 @@ describe("reports", () => {
 
   test("that say otherwise than the one before are refused, and change nothing", async () => {
     const run = await fleet.start("\n      tasks: [{name: once}]");
-    const held = await claimOne("once");
+    const held = await fleet.claimOne("once");
     await fleet.complete(held, "first");
     const before = await run.get("once");
     expect(await fleet.complete(held, "second")).toBe("LEASE_LOST");
@@ -226,18 +220,18 @@ describe("reports", () => {
 
     test("have another attempt wait for its backoff, and only then be claimed", async () => {
       const run = await fleet.start(`\n      tasks: [{name: wait, ${policy}}]`);
-      await fleet.fail(await claimOne("wait"), "Boom");
+      await fleet.fail(await fleet.claimOne("wait"), "Boom");
       expect(await waitOf(run.id)).toBeGreaterThan(4.9);
       expect(await waitOf(run.id)).toBeLessThan(10.1);
       expect(await fleet.claim(["wait"])).toEqual([]);
       await check.hurry(run.id);
-      expect(await claimOne("wait")).toMatchObject({ attempt: 2 });
+      expect(await fleet.claimOne("wait")).toMatchObject({ attempt: 2 });
     });
 
     test("that ask for a longer wait get it", async () => {
       const run = await fleet.start(`\n      tasks: [{name: longer, ${policy}}]`);
       const value = { error: { message: "busy" }, retryAfter: { seconds: 3600n, nanos: 0 } };
-      await fleet.report(await claimOne("longer"), { case: "failed", value });
+      await fleet.report(await fleet.claimOne("longer"), { case: "failed", value });
       expect(await waitOf(run.id)).toBeGreaterThan(3599);
     });
 
@@ -246,7 +240,7 @@ describe("reports", () => {
       ["that the worker calls final", { error: { type: "Boom", message: "" }, retryable: false }],
     ])("%s have no other attempt", async (_what, value) => {
       const run = await fleet.start(`\n      tasks: [{name: final, ${policy}}]`);
-      await fleet.report(await claimOne("final"), { case: "failed", value });
+      await fleet.report(await fleet.claimOne("final"), { case: "failed", value });
       expect(await run.tasks()).toEqual(["final/0 FAILED"]);
       expect(await run.status()).toBe("FAILED");
     });
@@ -256,11 +250,11 @@ describe("reports", () => {
         "\n      tasks: [{name: kept, input: {x: '{{input}}'}, retry: {max_attempts: 2, initial_backoff: 0s}}]",
         7,
       );
-      const first = await claimOne("kept");
+      const first = await fleet.claimOne("kept");
       await fleet.fail(first, "Boom");
       const before = await run.get("kept", 0);
       expect(before.error).toMatchObject({ type: "Boom", message: "failed" });
-      const second = await claimOne("kept");
+      const second = await fleet.claimOne("kept");
       expect(second.input).toEqual({ x: 7 });
       await fleet.complete(second, "done");
       expect(await run.get("kept", 0)).toEqual(before);
@@ -285,7 +279,7 @@ describe("reports", () => {
       ["that is nothing at all", create(ValueSchema), /./],
     ])("the task fails and says why: %s", async (_what, output, message) => {
       const run = await fleet.start("\n      tasks: [{name: bad}]");
-      expect(await fleet.report(await claimOne("bad"), { case: "completed", value: { output } })).toBe(
+      expect(await fleet.report(await fleet.claimOne("bad"), { case: "completed", value: { output } })).toBe(
         "UPDATED",
       );
       const { error } = await run.get("bad");
@@ -299,8 +293,8 @@ describe("reports", () => {
         "\n      tasks: [{name: bad, retry: {max_attempts: 2, initial_backoff: 0s}}]",
       );
       const output = json(deep(31));
-      await fleet.report(await claimOne("bad"), { case: "completed", value: { output } });
-      await fleet.complete(await claimOne("bad"), "good");
+      await fleet.report(await fleet.claimOne("bad"), { case: "completed", value: { output } });
+      await fleet.complete(await fleet.claimOne("bad"), "good");
       expect(jsonOf((await run.get("bad", 1)).output)).toBe("good");
       expect(await run.status()).toBe("COMPLETED");
     });
@@ -313,7 +307,7 @@ describe("reports", () => {
       - {name: failing, retry: {max_attempts: 3, initial_backoff: 0s}}
       - {name: waiting}
       - {name: after, depends_on: [held]}`);
-    const [held, failing] = [await claimOne("held"), await claimOne("failing")];
+    const [held, failing] = [await fleet.claimOne("held"), await fleet.claimOne("failing")];
     await fleet.runs.cancelFlowExecution({ id: run.id });
     expect(await run.tasks()).toEqual(["failing/0 RUNNING", "held/0 RUNNING", "waiting/0 CANCELLED"]);
     expect(await fleet.claim(["waiting"])).toEqual([]);
@@ -333,14 +327,14 @@ describe("reports", () => {
       - {name: hidden}
       - {name: other}
       - {name: both, input: ["{{hidden.output}}", "{{other.output}}"]}`);
-    await fleet.complete(await claimOne("hidden"), "h");
+    await fleet.complete(await fleet.claimOne("hidden"), "h");
     const { id } = await run.get("hidden");
     await fleet.tasks.deleteTaskExecution({ id });
-    await fleet.complete(await claimOne("other"), "o");
+    await fleet.complete(await fleet.claimOne("other"), "o");
     expect(await fleet.claim(["both"])).toEqual([]);
     expect(await run.status()).toBe("CANCELLED");
     await fleet.tasks.undeleteTaskExecution({ id });
-    expect((await claimOne("both")).input).toEqual(["h", "o"]);
+    expect((await fleet.claimOne("both")).input).toEqual(["h", "o"]);
   });
 
   test("of a summary count each record by task and status, in one statement", async () => {

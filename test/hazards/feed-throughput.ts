@@ -12,6 +12,7 @@ import { insertEvents } from "../../src/task-execution/event-statements.ts";
 import { lockRuns, updateRuns } from "../../src/task-execution/run-statements.ts";
 import { givenOrganization } from "../database.ts";
 import { givenRun } from "../runs.ts";
+import { eventActor, eventRow } from "../watch/event-row.ts";
 import { startScriptDatabase } from "./ledger.ts";
 import { check, print } from "./report.ts";
 
@@ -41,20 +42,8 @@ async function write(id: string, isFed: boolean): Promise<void> {
     await updateRuns(em, organizationId, [run!], new Date());
     const time = new Date();
     if (isFed) {
-      const actor = { organizationId, subject: "", kind: "", keyName: "", requestId: "", time };
-      const event = {
-        flowExecutionId: id,
-        revision: String(run!.revision),
-        taskExecutionId: null,
-        type: "tag" as const,
-        fromStatus: null,
-        toStatus: "queued" as const,
-        reason: "",
-        causeId: null,
-        changedFields: "[]",
-        flowFromStatus: null,
-      };
-      await insertEvents(em, actor, [event]);
+      const event = eventRow(id, String(run!.revision), "tag");
+      await insertEvents(em, eventActor(organizationId, time), [event]);
     } else {
       const position = untaken++;
       await sql`

@@ -10,7 +10,7 @@ import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_ser
 import { defaultOrganizationId } from "../../src/organization/bootstrap.ts";
 import { givenRun } from "../runs.ts";
 import { startServiceProcess } from "../service.ts";
-import { churn, follow, listState } from "../watch/follower.ts";
+import { followChurn } from "../watch/follower.ts";
 import { startScriptDatabase } from "./ledger.ts";
 import { check, print } from "./report.ts";
 
@@ -30,36 +30,15 @@ const runs = await Promise.all(
 const ids = runs.map(({ flowExecutionId }) => flowExecutionId);
 const pick = (count: number) => Math.floor(Math.random() * count);
 
-let connected = 0;
-let attempts = 0;
-let final: string | undefined;
 const begin = performance.now();
-const writing = Promise.all(
-  Array.from({ length: writers }, async (_, writer) => {
-    while (connected < disconnects) {
-      await churn(clients[writer % 2]!, ids, pick);
-      attempts++;
-    }
-  }),
-).then(async () => {
-  const seconds = (performance.now() - begin) / 1000;
-  print(`     ${attempts} attempts to change something in ${seconds.toFixed(0)} s`);
-  final = (await listState(clients[0]!.tasks)).join();
-});
-const followed = await follow(
-  clients.map(({ tasks }) => tasks),
-  pick,
-  (state, connections) => {
-    connected = connections;
-    return state.join() === final;
-  },
-);
-await writing;
+const followed = await followChurn(clients, ids, pick, { writers, disconnects });
+const seconds = (performance.now() - begin) / 1000;
 
+print(`     ${followed.attempts} attempts to change something in ${seconds.toFixed(0)} s`);
 check(followed.connections >= disconnects, `${followed.connections} connections at two processes`);
 check(followed.changes > disconnects, `${followed.changes} changes told`);
 check(
   followed.faults.length === 0,
   `${followed.faults.length} states told twice or late ${followed.faults.slice(0, 3).join("; ")}`,
 );
-check(followed.state.join() === final, `${followed.state.length} records, the same as in the table`);
+check(followed.state.join() === followed.final, `${followed.state.length} records, the same as in the table`);

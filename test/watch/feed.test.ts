@@ -14,6 +14,7 @@ import { callerFrom, clientOf, outcomeOf } from "../client.ts";
 import { asSuperuser, givenOrganization, openDatabase, type TestDatabase } from "../database.ts";
 import { type GivenRun, givenRun } from "../runs.ts";
 import { startServiceProcess } from "../service.ts";
+import { eventActor, eventRow } from "./event-row.ts";
 import { startWatchServer } from "./watch-server.ts";
 import { describeChanges, listen } from "./watcher.ts";
 
@@ -57,28 +58,9 @@ describe("the feed", () => {
     const open = Promise.withResolvers<void>();
     const written = Promise.withResolvers<void>();
     const em = forOrganization(database.orm, organizationId);
-    const actor = {
-      organizationId,
-      subject: "",
-      kind: "system",
-      keyName: "",
-      requestId: "",
-      time: new Date(),
-    };
-    const event = {
-      flowExecutionId: slow.flowExecutionId,
-      revision: "1",
-      taskExecutionId: null,
-      type: "create" as const,
-      fromStatus: null,
-      toStatus: "queued" as const,
-      reason: "",
-      causeId: null,
-      changedFields: "[]",
-      flowFromStatus: null,
-    };
+    const event = eventRow(slow.flowExecutionId, "1");
     const slowly = em.transactional(async (tx) => {
-      await insertEvents(tx, actor, [event]);
+      await insertEvents(tx, eventActor(organizationId), [event]);
       written.resolve();
       await open.promise;
     });
@@ -126,28 +108,9 @@ describe("the feed", () => {
         const em = forOrganization(database.orm, organizationId);
         await em
           .transactional(async (tx) => {
-            const actor = {
-              organizationId,
-              subject: "",
-              kind: "",
-              keyName: "",
-              requestId: "",
-              time: new Date(),
-            };
-            const [run] = runs;
-            const row = {
-              flowExecutionId: run!.flowExecutionId,
-              revision: String(1_000_000 + writer * 1000 + round),
-              taskExecutionId: null,
-              type: "create" as const,
-              fromStatus: null,
-              toStatus: "queued" as const,
-              reason: "",
-              causeId: null,
-              changedFields: "[]",
-              flowFromStatus: null,
-            };
-            await insertEvents(tx, actor, [row]);
+            const revision = String(1_000_000 + writer * 1000 + round);
+            const row = eventRow(runs[0]!.flowExecutionId, revision);
+            await insertEvents(tx, eventActor(organizationId), [row]);
             throw new Error("undone");
           })
           .catch(() => undefined);

@@ -24,6 +24,50 @@ export interface Followed {
   readonly state: readonly string[];
 }
 
+/** Who calls one server. */
+export interface Callers {
+  readonly tasks: Tasks;
+  readonly runs: Runs;
+}
+
+/**
+ * Follows as {@link follow} does while everything changes, until it was broken off so many times; then goes on until it
+ * knows what is there.
+ *
+ * @param ids the runs that change
+ */
+export async function followChurn(
+  servers: readonly Callers[],
+  ids: readonly string[],
+  pick: Pick,
+  { writers, disconnects }: { readonly writers: number; readonly disconnects: number },
+): Promise<Followed & { readonly attempts: number; readonly final: string }> {
+  let connected = 0;
+  let attempts = 0;
+  let final: string | undefined;
+  const write = async (writer: number) => {
+    while (connected < disconnects) {
+      await churn(servers[writer % servers.length]!, ids, pick);
+      attempts++;
+    }
+  };
+  const writing = Promise.all(Array.from({ length: writers }, (_, writer) => write(writer))).then(
+    async () => {
+      final = (await listState(servers[0]!.tasks)).join();
+    },
+  );
+  const followed = await follow(
+    servers.map(({ tasks }) => tasks),
+    pick,
+    (state, connections) => {
+      connected = connections;
+      return state.join() === final;
+    },
+  );
+  await writing;
+  return { ...followed, attempts, final: final! };
+}
+
 /** How long a connection lasts at most, in milliseconds. */
 const mostMs = 200;
 

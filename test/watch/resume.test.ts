@@ -4,7 +4,7 @@ import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_ser
 import { callerFrom } from "../client.ts";
 import { givenOrganization, openDatabase, type TestDatabase } from "../database.ts";
 import { givenRun } from "../runs.ts";
-import { churn, follow, listState } from "./follower.ts";
+import { followChurn } from "./follower.ts";
 import { startWatchServer, type WatchServer } from "./watch-server.ts";
 
 let database: TestDatabase;
@@ -46,25 +46,9 @@ test("whoever is broken off again and again, between two servers, misses nothing
     tasks: server.client(TaskExecutionService),
     runs: server.client(FlowExecutionService),
   }));
-  let connected = 0;
-  let final: string | undefined;
-  const write = async (writer: number) => {
-    while (connected < 40) await churn(clients[writer % 2]!, ids, pick);
-  };
-  const writing = Promise.all([0, 1, 2].map(write)).then(async () => {
-    final = (await listState(clients[0]!.tasks)).join();
-  });
-  const followed = await follow(
-    clients.map(({ tasks }) => tasks),
-    pick,
-    (state, connections) => {
-      connected = connections;
-      return state.join() === final;
-    },
-  );
-  await writing;
+  const followed = await followChurn(clients, ids, pick, { writers: 3, disconnects: 40 });
   expect(followed.faults).toEqual([]);
-  expect(followed.state.join()).toBe(final);
+  expect(followed.state.join()).toBe(followed.final);
   expect(followed.state.length).toBeGreaterThan(10);
   expect(followed.changes).toBeGreaterThan(50);
 });

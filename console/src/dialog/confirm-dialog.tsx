@@ -1,6 +1,8 @@
-import { type FormEvent, useId, useState } from "react";
+import { type FormEvent, useState } from "react";
 import { ProblemNote } from "../rpc/problem-note.tsx";
 import { Modal } from "./modal.tsx";
+import { ModalActions } from "./modal-actions.tsx";
+import { ReasonField } from "./reason-field.tsx";
 
 interface ConfirmDialogProps {
   readonly title: string;
@@ -28,7 +30,6 @@ export function ConfirmDialog({
   const [reason, setReason] = useState("");
   const [error, setError] = useState<unknown>();
   const [isPending, setPending] = useState(false);
-  const reasonId = useId();
 
   async function submit(event: FormEvent): Promise<void> {
     event.preventDefault();
@@ -46,22 +47,9 @@ export function ConfirmDialog({
     <Modal title={title} onClose={onClose}>
       <form onSubmit={submit}>
         <p className="muted">{text}</p>
-        {takesReason && (
-          <div className="field">
-            <label htmlFor={reasonId}>Reason, for the audit trail</label>
-            <input
-              id={reasonId}
-              value={reason}
-              maxLength={1024}
-              onChange={({ target }) => setReason(target.value)}
-            />
-          </div>
-        )}
+        {takesReason && <ReasonField reason={reason} onChange={setReason} />}
         {error !== undefined && <ProblemNote error={error} />}
-        <div className="modal-actions">
-          <button type="button" className="button" onClick={onClose}>
-            Leave it
-          </button>
+        <ModalActions onClose={onClose}>
           <button
             type="submit"
             className={`button ${isDangerous ? "danger" : "primary"}`}
@@ -69,7 +57,7 @@ export function ConfirmDialog({
           >
             {action}
           </button>
-        </div>
+        </ModalActions>
       </form>
     </Modal>
   );

@@ -2,6 +2,7 @@ import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { Link } from "@tanstack/react-router";
 import type { Flow } from "../../../gen/taskledger/v1/flow_pb.ts";
 import { FlowService } from "../../../gen/taskledger/v1/flow_service_pb.ts";
+import { byPageToken } from "../rpc/paging.tsx";
 import { ProblemNote } from "../rpc/problem-note.tsx";
 import { mayEdit, useAccount } from "../session/account.tsx";
 import { useTitle } from "../shell/title.ts";
@@ -47,7 +48,7 @@ export function FlowsPage() {
   const { data, error, hasNextPage, isFetchingNextPage, fetchNextPage } = useInfiniteQuery(
     FlowService.method.listFlows,
     { pageSize: 100, pageToken: "" },
-    { pageParamKey: "pageToken", getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined },
+    byPageToken,
   );
   const flows = data?.pages.flatMap((page) => page.flows);
   return (

@@ -6,6 +6,7 @@ import { FlowExecution_Dispatch as Dispatch } from "../../../gen/taskledger/v1/f
 import { FlowExecutionService } from "../../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import type { Flow } from "../../../gen/taskledger/v1/flow_pb.ts";
 import { Modal } from "../dialog/modal.tsx";
+import { ModalActions } from "../dialog/modal-actions.tsx";
 import { ProblemNote } from "../rpc/problem-note.tsx";
 import { useCall } from "../rpc/use-call.ts";
 import { fieldsOf, initialValue, inputOf } from "./input-fields.ts";
@@ -99,14 +100,11 @@ export function StartDialog({ flow, onClose }: StartDialogProps) {
         ) : (
           error !== undefined && <ProblemNote error={error} />
         )}
-        <div className="modal-actions">
-          <button type="button" className="button" onClick={onClose}>
-            Leave it
-          </button>
+        <ModalActions onClose={onClose}>
           <button type="submit" className="button primary">
             Start
           </button>
-        </div>
+        </ModalActions>
       </form>
     </Modal>
   );

@@ -1,6 +1,7 @@
 import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { Link } from "@tanstack/react-router";
 import { FlowService } from "../../../gen/taskledger/v1/flow_service_pb.ts";
+import { byPageToken, MoreButton } from "../rpc/paging.tsx";
 import { Ago } from "../time/times.tsx";
 
 /** The versions of a flow, newest first. */
@@ -8,7 +9,7 @@ export function Versions({ flowId, shown }: { flowId: string; shown: number }) {
   const { data, hasNextPage, fetchNextPage } = useInfiniteQuery(
     FlowService.method.listFlowVersions,
     { id: flowId, pageSize: 50, pageToken: "" },
-    { pageParamKey: "pageToken", getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined },
+    byPageToken,
   );
   const versions = data?.pages.flatMap((page) => page.versions) ?? [];
   return (
@@ -32,11 +33,7 @@ export function Versions({ flowId, shown }: { flowId: string; shown: number }) {
           </li>
         ))}
       </ol>
-      {hasNextPage && (
-        <button type="button" className="button small" onClick={() => void fetchNextPage()}>
-          Show more
-        </button>
-      )}
+      <MoreButton hasNextPage={hasNextPage} fetchNextPage={fetchNextPage} />
     </section>
   );
 }

@@ -7,6 +7,7 @@ import {
   ReExecuteFlowExecutionRequest_Scope as Scope,
 } from "../../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { Modal } from "../dialog/modal.tsx";
+import { ModalActions } from "../dialog/modal-actions.tsx";
 import { ProblemNote } from "../rpc/problem-note.tsx";
 import { useCall } from "../rpc/use-call.ts";
 import { useAccount } from "../session/account.tsx";
@@ -91,14 +92,11 @@ export function ReExecuteDialog({ run: { id, status }, fromTask = "", onClose }:
           <ProblemNote error={error ?? preview.error} />
         )}
         <p className="muted small">Each gets a new record. The ones there are stay as they are.</p>
-        <div className="modal-actions">
-          <button type="button" className="button" onClick={onClose}>
-            Leave it
-          </button>
+        <ModalActions onClose={onClose}>
           <button type="submit" className="button primary" disabled={names.length === 0}>
             Run {names.length === 1 ? "1 task" : `${names.length} tasks`}
           </button>
-        </div>
+        </ModalActions>
       </form>
     </Modal>
   );

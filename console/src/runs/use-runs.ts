@@ -9,6 +9,7 @@ import {
 } from "../../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { Collection } from "../live/collection.ts";
 import { type Subscription, useWatch } from "../live/use-watch.ts";
+import { byPageToken } from "../rpc/paging.tsx";
 import { useAccount } from "../session/account.tsx";
 import { mergeRuns } from "./merge-runs.ts";
 import { type RecentRun, toRunChanges } from "./run-changes.ts";
@@ -63,8 +64,7 @@ export function useRuns(filter: RunFilter): Runs {
     FlowExecutionService.method.listFlowExecutions,
     { ...request, pageSize: 100, pageToken: "" },
     {
-      pageParamKey: "pageToken",
-      getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined,
+      ...byPageToken,
       // By itself only where there is nothing to watch, or as long as the watch does not come about.
       enabled: !isWatched || connection === "reconnecting",
       refetchInterval: isWatched ? false : 5000,

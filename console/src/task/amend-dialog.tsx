@@ -8,6 +8,8 @@ import {
   type UpdateTaskExecutionRequestSchema,
 } from "../../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { Modal } from "../dialog/modal.tsx";
+import { ModalActions } from "../dialog/modal-actions.tsx";
+import { ReasonField } from "../dialog/reason-field.tsx";
 import { ProblemNote } from "../rpc/problem-note.tsx";
 import { useCall } from "../rpc/use-call.ts";
 import { useAccount } from "../session/account.tsx";
@@ -35,7 +37,6 @@ export function AmendDialog({ task, field, isManaged, onClose }: AmendDialogProp
   const [problem, setProblem] = useState<unknown>();
   const amend = useCall(method);
   const contentId = useId();
-  const reasonId = useId();
 
   function request(): Request {
     const { id, etag } = task;
@@ -76,15 +77,7 @@ export function AmendDialog({ task, field, isManaged, onClose }: AmendDialogProp
             }}
           />
         </div>
-        <div className="field">
-          <label htmlFor={reasonId}>Reason, for the audit trail</label>
-          <input
-            id={reasonId}
-            value={reason}
-            maxLength={1024}
-            onChange={({ target }) => setReason(target.value)}
-          />
-        </div>
+        <ReasonField reason={reason} onChange={setReason} />
         {problem !== undefined &&
           (problem instanceof SyntaxError ? (
             <p className="form-problem" role="alert">
@@ -104,14 +97,11 @@ export function AmendDialog({ task, field, isManaged, onClose }: AmendDialogProp
             Run again at once what becomes stale
           </label>
         )}
-        <div className="modal-actions">
-          <button type="button" className="button" onClick={onClose}>
-            Leave it
-          </button>
+        <ModalActions onClose={onClose}>
           <button type="submit" className="button primary">
             {outdated === undefined ? "Preview" : "Amend"}
           </button>
-        </div>
+        </ModalActions>
       </form>
     </Modal>
   );

@@ -6,6 +6,7 @@ import {
   type TaskExecutionEvent,
 } from "../../../gen/taskledger/v1/task_execution_event_pb.ts";
 import { TaskExecutionService } from "../../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { byPageToken, MoreButton } from "../rpc/paging.tsx";
 import { toStatus } from "../status/status.ts";
 import { StatusBadge } from "../status/status-badge.tsx";
 import { Ago } from "../time/times.tsx";
@@ -16,7 +17,7 @@ export function Events({ taskId, etag }: { taskId: string; etag: string }) {
   const { data, hasNextPage, fetchNextPage, refetch } = useInfiniteQuery(
     TaskExecutionService.method.listTaskExecutionEvents,
     { id: taskId, pageSize: 200, pageToken: "" },
-    { pageParamKey: "pageToken", getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined },
+    byPageToken,
   );
   // biome-ignore lint/correctness/useExhaustiveDependencies: with each change there is another event
   useEffect(() => void refetch(), [etag, refetch]);
@@ -29,11 +30,7 @@ export function Events({ taskId, etag }: { taskId: string; etag: string }) {
           <EventItem key={event.revision.toString()} event={event} />
         ))}
       </ol>
-      {hasNextPage && (
-        <button type="button" className="button small" onClick={() => void fetchNextPage()}>
-          Show more
-        </button>
-      )}
+      <MoreButton hasNextPage={hasNextPage} fetchNextPage={fetchNextPage} />
     </section>
   );
 }
