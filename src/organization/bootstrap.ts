@@ -3,7 +3,8 @@ import type { MikroORM } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import { createSecret, hashSecret, prefixOf } from "../auth/api-key.ts";
 import { forOrganization } from "../db/organization.ts";
-import { inTransaction } from "../db/transaction.ts";
+import { violatedConstraint } from "../db/sql-state.ts";
+import { inTransaction, LostRace } from "../db/transaction.ts";
 
 /** The id of the organization `default`. It is fixed: nobody can look for an organization without knowing its id. */
 export const defaultOrganizationId = "00000000-0000-7000-8000-000000000001";
@@ -32,7 +33,12 @@ export async function bootstrap(deps: {
       values (${defaultOrganizationId}, 'default', ${randomBytes(32)}, ${time})
       on conflict (id) do nothing
       returning id
-    `.execute(kysely);
+    `
+      .execute(kysely)
+      .catch((error) => {
+        // Another server made it in the same moment: only the conflict of the ids is forgiven, not that of the names.
+        throw violatedConstraint(error) === "organization_name_key" ? new LostRace() : error;
+      });
     if (rows.length > 0 || bootstrapKey !== undefined) {
       const secret = bootstrapKey ?? made;
       const hash = hashSecret(secret);
