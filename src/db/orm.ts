@@ -91,6 +91,8 @@ interface Lent {
   getTransactionStatus?(): string | null;
   /** Whether the database said that it only reads. */
   isReadOnly?: boolean;
+  /** Whether a borrower has used it or given it back. */
+  isTaken?: boolean;
 }
 
 /**
@@ -110,15 +112,22 @@ function discardUnusable(pool: Pool): void {
 }
 
 /**
- * Gives a connection back to the pool whose rollback fails, to be dropped, and notes which only read.
+ * Gives a connection back to the pool whose rollback fails, to be dropped, and notes which only read; gives back also
+ * what is connected when the pool is already closing.
  *
  * Kysely gives back the connection of a transaction only after a rollback that succeeded. On a connection that is
- * lost none does, so that each loss would cost the pool a place for good.
+ * lost none does, so that each loss would cost the pool a place for good. Nor does it give back a connection that was
+ * being made when it was closed: it has forgotten the pool by then, and fails as it wants to look at it. A pool ends
+ * only when it has all connections back, so that closing would never end.
  */
 function watchConnections(pool: Pool): void {
+  pool.on("release", (_error, client) => {
+    (client as unknown as Lent).isTaken = true;
+  });
   pool.on("connect", (client) => {
     const lent = client as unknown as Lent;
     lent.query = (...args) => {
+      lent.isTaken = true;
       const result = Client.prototype.query.apply(client, args as never) as unknown;
       if (result instanceof Promise) {
         const isFrame = args[0] === "begin" || args[0] === "rollback";
@@ -129,5 +138,9 @@ function watchConnections(pool: Pool): void {
       }
       return result;
     };
+    // By then whoever borrowed it has either sent a statement, or failed.
+    setImmediate(() => {
+      if (pool.ending && !lent.isTaken) lent.release(new Error("the pool is closing"));
+    });
   });
 }
