@@ -11,7 +11,7 @@ import { basename, join } from "node:path";
 import { check, print } from "./report.ts";
 
 /** Files of this folder that are no hazards: this one, and what the hazards are made with. */
-const helpers = ["run", "report", "ledger", "server-process", "heap-reporter", "claim-all"];
+const helpers = ["run", "report", "ledger", "server-process", "memory", "heap-reporter", "claim-all"];
 
 const all = (await readdir(import.meta.dirname))
   .filter((file) => file.endsWith(".ts"))
