@@ -18,6 +18,8 @@ const environment = z.object({
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   /** The owner's role, for `npm run migrate` only. */
   MIGRATION_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+  /** Processes that serve. One core is busy with one; of several, each has its own pool and limits. */
+  WORKERS: count(1, 64).default(1),
   /** Two cores are busy with ten transactions. */
   DATABASE_POOL: count(1, 200).default(defaultDatabaseLimits.pool),
   /** The reasons for these four stand at DatabaseLimits. */
@@ -79,6 +81,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>) {
   return {
     port: values.PORT,
     host: values.HOST,
+    workers: values.WORKERS,
     databaseUrl: values.DATABASE_URL,
     databaseLimits: readDatabaseLimits(values),
     limits: readLimits(values),

@@ -12,7 +12,7 @@ const program = fileURLToPath(new URL("../scripts/build-console.ts", import.meta
  * Until then browsers are told so. A machine on which it cannot be built, because the packages cannot be
  * fetched for example, serves the API all the same.
  */
-export function buildConsole(site: Site, log: Logger): void {
+export function buildConsole(site: Pick<Site, "show" | "showNotice">, log: Logger): void {
   site.showNotice("The console is being built; this page comes back by itself. The API is there already.");
   const child = spawn(process.execPath, [program], { stdio: ["ignore", "pipe", "pipe"] });
   const tail: string[] = [];

@@ -1,46 +1,42 @@
-import { ConfigError, readConfig } from "./config.ts";
+import cluster from "node:cluster";
+import { type Config, ConfigError, readConfig } from "./config.ts";
 import { buildConsole } from "./console-build.ts";
 import { UnsafeDatabaseError } from "./db/role-check.ts";
+import { endWhenTold } from "./end.ts";
 import { createLog } from "./log.ts";
-import { startService } from "./service.ts";
 import { welcome } from "./welcome.ts";
 
 const log = createLog(process.env["LOG_LEVEL"] || "info");
 
+/** Starts the service: in this process, or in several that this one looks after. Only what is needed is loaded. */
+async function start(config: Config) {
+  if (config.workers > 1) {
+    const { startProcesses } = await import("./processes/first-process.ts");
+    return startProcesses(config, log);
+  }
+  const { startService } = await import("./service.ts");
+  return { ...(await startService(config, log)), failed: undefined };
+}
+
 try {
   const config = readConfig(process.env);
-  const service = await startService(config, log);
-  log.info({ address: service.address.address, port: service.address.port }, "serving");
-  process.stdout.write(welcome(config, service));
-  if (process.argv.includes("--build-console")) {
-    buildConsole(service.site, log);
-  }
-
-  let draining = false;
-  const stop = (signal: NodeJS.Signals) => {
-    if (draining) {
-      log.warn({ signal }, "stopping at once");
-      process.exit(1);
+  if (config.workers > 1 && cluster.isWorker) {
+    const { serveForFirst } = await import("./processes/serving-process.ts");
+    await serveForFirst(config, log);
+  } else {
+    const service = await start(config);
+    const { address, port } = service.address;
+    log.info({ address, port, ...(config.workers > 1 && { workers: config.workers }) }, "serving");
+    process.stdout.write(welcome(config, service));
+    if (process.argv.includes("--build-console")) {
+      buildConsole(service.site, log);
     }
-    draining = true;
-    log.info({ signal }, "draining");
-    // Whatever hangs, we are gone in time.
-    setTimeout(() => process.exit(1), (config.drainSeconds + 3) * 1000).unref();
-    service.drain().then(
-      () => process.exit(0),
-      (error) => {
-        log.fatal({ err: error }, "could not drain");
-        process.exit(1);
-      },
-    );
-  };
-  process.on("SIGTERM", stop).on("SIGINT", stop);
-  // A defect: whatever state we are in is not to be trusted, but calls in flight may still end well.
-  process.on("uncaughtException", (error) => {
-    log.fatal({ err: error }, "uncaught exception");
-    process.exitCode = 1;
-    service.drain().finally(() => process.exit(1));
-  });
+    const end = endWhenTold({ drain: service.drain, drainSeconds: config.drainSeconds, log });
+    service.failed?.then((reason) => {
+      log.fatal(reason);
+      end({}, 1);
+    });
+  }
 } catch (error) {
   // What the operator can mend needs no stack.
   const mendable = error instanceof ConfigError || error instanceof UnsafeDatabaseError;

@@ -11,6 +11,7 @@ describe("the configuration", () => {
     expect(readConfig({})).toMatchObject({
       port: 8080,
       host: "127.0.0.1",
+      workers: 1,
       corsOrigins: [],
       drainSeconds: 20,
     });
@@ -23,6 +24,7 @@ describe("the configuration", () => {
   const jwt = { JWT_ISSUER: "https://i", JWT_AUDIENCE: "a", JWT_JWKS_URL: "https://i/jwks" };
   const refused: [string, Record<string, string>, string][] = [
     ["a port that is none", { PORT: "80a" }, "PORT"],
+    ["no process at all", { WORKERS: "0" }, "WORKERS"],
     ["a short bootstrap key", { TASKLEDGER_BOOTSTRAP_KEY: "x".repeat(31) }, "TASKLEDGER_BOOTSTRAP_KEY"],
     ["an issuer without an audience", { JWT_ISSUER: "https://i" }, "JWT_AUDIENCE"],
     ["keys over plaintext", { ...jwt, JWT_JWKS_URL: "http://example.com/jwks" }, "JWT_JWKS_URL"],

@@ -47,17 +47,31 @@ export interface ServiceProcess extends TestService, AsyncDisposable {
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts the real service as a process and waits until it serves. */
+/** A line of the log of a service. */
+export interface LogEntry {
+  readonly msg: string;
+  /** Which process wrote it. */
+  readonly pid: number;
+  readonly [field: string]: unknown;
+}
+
+/**
+ * Starts the real service as a process and waits until it serves.
+ *
+ * @param databaseUrl empty to have it start its own, for which the environment names a directory
+ * @param onLine is given everything that the service writes: entries of the log, and other lines as they are
+ */
 export async function startServiceProcess(
   databaseUrl: string,
   env: Readonly<Record<string, string>> = {},
+  onLine: (line: LogEntry | string) => void = () => undefined,
 ): Promise<ServiceProcess> {
   const program = fileURLToPath(new URL("../src/main.ts", import.meta.url));
   const child = spawn(process.execPath, [program], {
     env: { PATH: process.env["PATH"], LOG_LEVEL: "info", ...environmentOf(databaseUrl, env) },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const port = await portOf(child);
+  const port = await portOf(child, onLine);
   const isAlive = () => child.exitCode === null && child.signalCode === null;
   const end = async (signal: NodeJS.Signals) => {
     if (isAlive()) {
@@ -90,12 +104,13 @@ export function serviceAt(port: number): TestService {
 }
 
 /** Reads the log until it says where the process serves; then drains it, so that it never blocks. */
-async function portOf(child: ChildProcess): Promise<number> {
+async function portOf(child: ChildProcess, onLine: (line: LogEntry | string) => void): Promise<number> {
   const seen: string[] = [];
   const lines = createInterface({ input: child.stdout! });
   return new Promise((resolve, reject) => {
     lines.on("line", (line) => {
       const entry = line.startsWith("{") ? JSON.parse(line) : {};
+      onLine("msg" in entry ? entry : line);
       if (entry.msg === "serving") {
         resolve(entry.port);
       } else {

@@ -30,20 +30,30 @@ export interface EmbeddedPostgres extends ConnectionUrls {
  * `service.lock` and `service.pid`.
  *
  * @param options.dataDir the data directory; relative to the working directory if it is relative
+ * @param options.connections how many connections it has to allow; 100 unless given. A server that is taken over
+ * and allows fewer is started anew
  * @param options.fsync whether the data has to survive a crash of the machine; true by default
  * @throws EmbeddedPostgresError if another service uses the directory, if it holds data of another major
  * version, or if PostgreSQL cannot be run here
  */
 export async function startEmbeddedPostgres(options: {
   readonly dataDir: string;
+  readonly connections?: number;
   readonly fsync?: boolean;
 }): Promise<EmbeddedPostgres> {
-  const fsync = options.fsync ?? true;
+  const { connections = 100, fsync = true } = options;
   const binaries = await locateBinaries();
   const dataDir = await ensureDataDir(options.dataDir);
   const clusterDir = clusterDirOf(dataDir);
   const account = await chooseAccount(clusterDir, [dataDir, dirname(binaries.postgres)]);
-  const place: ServerPlace = { clusterDir, logFile: join(dataDir, "postgres.log"), binaries, account, fsync };
+  const place: ServerPlace = {
+    clusterDir,
+    logFile: join(dataDir, "postgres.log"),
+    binaries,
+    account,
+    fsync,
+    connections,
+  };
 
   const lock = await lockForService(dataDir);
   let pid: number | undefined;

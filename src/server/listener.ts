@@ -142,6 +142,8 @@ function createHttp1Server(limits: Limits, tls: ListenerOptions["tls"]): http.Se
       })
     : http.createServer(options);
   server.maxConnections = limits.maxConnections;
+  // Among processes that share a port, a connection is else passed on and on as long as all are full.
+  Object.assign(server, { dropMaxConnection: true });
   return server;
 }
 

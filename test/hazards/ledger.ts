@@ -37,7 +37,14 @@ export async function startScriptDatabase(): Promise<ScriptDatabase> {
   const clusterDir = clusterDirOf(dataDir);
   const binaries = await locateBinaries();
   const account = await chooseAccount(clusterDir, [dataDir, dirname(binaries.postgres)]);
-  const place = { clusterDir, logFile: join(dataDir, "postgres.log"), binaries, account, fsync: true };
+  const place = {
+    clusterDir,
+    logFile: join(dataDir, "postgres.log"),
+    binaries,
+    account,
+    fsync: true,
+    connections: 100,
+  };
   const adminUrl = new URL(postgres.superuserUrl);
   adminUrl.pathname = new URL(postgres.serviceUrl).pathname;
   let { pid } = postgres;

@@ -24,6 +24,12 @@ export async function readPostmaster(clusterDir: string): Promise<Postmaster | u
   return { pid: Number(pid), port: Number.parseInt(port ?? "", 10), ready: status?.trim() === "ready" };
 }
 
+/** Returns how many connections the server of a cluster was told to allow, as `postmaster.opts` says; 0 if it does not. */
+export async function readConnections(clusterDir: string): Promise<number> {
+  const text = await readFile(join(clusterDir, "postmaster.opts"), "utf8").catch(() => "");
+  return Number(/max_connections=(\d+)/.exec(text)?.[1] ?? 0);
+}
+
 /**
  * Tells whether a process is the server of this cluster, and neither gone nor a stranger who was given the
  * same id later, as happens after a reboot and in every restarted container.
@@ -35,7 +41,7 @@ export async function isPostmaster(pid: number, clusterDir: string): Promise<boo
 }
 
 /** Returns the command line of a process. Empty if it ended, even if nobody took notice yet (a zombie). */
-async function commandLine(pid: number): Promise<string> {
+export async function commandLine(pid: number): Promise<string> {
   if (process.platform === "linux") return readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
   const ps = promisify(execFile)("ps", ["-ww", "-o", "command=", "-p", String(pid)]);
   return ps.then(({ stdout }) => stdout).catch(() => "");

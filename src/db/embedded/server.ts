@@ -7,7 +7,7 @@ import { type Account, asAccount, giveTo, run } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
 import { EmbeddedPostgresError } from "./error.ts";
 import { freePort } from "./free-port.ts";
-import { isAlive, isPostmaster, type Postmaster, readPostmaster } from "./postmaster.ts";
+import { isAlive, isPostmaster, type Postmaster, readConnections, readPostmaster } from "./postmaster.ts";
 import { settingArguments } from "./settings.ts";
 
 /** How long a start may take, in ms. Replaying the log after a crash can take minutes on a slow disk. */
@@ -30,6 +30,8 @@ export interface ServerPlace {
   readonly binaries: Binaries;
   readonly account: Account | undefined;
   readonly fsync: boolean;
+  /** How many connections it has to allow. */
+  readonly connections: number;
 }
 
 /** Failures of a start that pass: the port was taken meanwhile; processes of a killed server still end. */
@@ -38,13 +40,18 @@ const passing = /Address already in use|could not bind|pre-existing shared memor
 /**
  * Returns the server that runs on the cluster already, or undefined. One does if the service was killed.
  *
- * Waits until it accepts connections, should it just be starting.
+ * Waits until it accepts connections, should it just be starting. One that allows too few of them is stopped.
  */
-export async function findServer({ clusterDir, logFile }: ServerPlace): Promise<Postmaster | undefined> {
+export async function findServer(place: ServerPlace): Promise<Postmaster | undefined> {
+  const { clusterDir, logFile, connections } = place;
   const found = await readPostmaster(clusterDir);
   if (found === undefined) return undefined;
   if (await isPostmaster(found.pid, clusterDir)) {
-    return waitUntilReady(clusterDir, logFile, found.pid, () => isPostmaster(found.pid, clusterDir));
+    const isRunning = () => isPostmaster(found.pid, clusterDir);
+    const server = await waitUntilReady(clusterDir, logFile, found.pid, isRunning);
+    if ((await readConnections(clusterDir)) >= connections) return server;
+    await stopServer(place, found.pid);
+    return undefined;
   }
   // PostgreSQL notices by itself that a process is gone, but would take a stranger for a server.
   if (isAlive(found.pid)) await rm(join(clusterDir, "postmaster.pid"), { force: true });
@@ -85,8 +92,8 @@ export async function startServer(
  * service has drained. Not with pg_ctl, which hands the names of directories to the shell unquoted.
  */
 async function launch(place: ServerPlace, port: number): Promise<ChildProcess & { readonly pid: number }> {
-  const { clusterDir, logFile, binaries, account, fsync } = place;
-  const args = ["-D", clusterDir, ...settingArguments({ port, fsync })];
+  const { clusterDir, logFile, binaries, account, fsync, connections } = place;
+  const args = ["-D", clusterDir, ...settingArguments({ port, fsync, connections })];
   const { file, args: argv, options } = asAccount(account, binaries.postgres, args);
   const log = await open(logFile, "a", 0o600);
   try {

@@ -8,7 +8,6 @@ const settings: Readonly<Record<string, string>> = {
   listen_addresses: "127.0.0.1",
   // None: the path of a socket may have about 100 bytes only, which directory names exceed.
   unix_socket_directories: "",
-  max_connections: "100",
   // PostgreSQL's default. Pages count only once they are used, and the system's cache lies behind.
   shared_buffers: "128MB",
   // Deadlocks are ended by retrying, so they should be found soon.
@@ -38,10 +37,13 @@ const unsafeSettings: Readonly<Record<string, string>> = {
 export function settingArguments({
   port,
   fsync,
+  connections,
 }: {
   readonly port: number;
   readonly fsync: boolean;
+  readonly connections: number;
 }): string[] {
-  const all = { ...settings, ...(fsync ? {} : unsafeSettings), port: String(port) };
+  const own = { max_connections: String(connections), port: String(port) };
+  const all = { ...settings, ...(fsync ? {} : unsafeSettings), ...own };
   return Object.entries(all).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
 }

@@ -25,6 +25,21 @@ describe("a service that is killed", () => {
     await expect(query(adopted.ownerUrl, "select 1")).rejects.toMatchObject({ code: "ECONNREFUSED" });
   });
 
+  it("leaves one that allows too few connections, and the next start has one that allows enough", async () => {
+    const dataDir = join(await newDir(), "data");
+    const first = startService(dataDir);
+    const left = await first.postgres;
+    await query(left.ownerUrl, "create table kept (id int)");
+    await end(first, "SIGKILL");
+
+    const next = await startEmbeddedPostgres({ dataDir, fsync: false, connections: 120 });
+    onTestFinished(() => next.stop());
+    expect(next.pid).not.toBe(left.pid);
+    await query(next.ownerUrl, "select * from kept");
+    const { rows } = await query(next.superuserUrl, "show max_connections");
+    expect(rows).toEqual([{ max_connections: "120" }]);
+  });
+
   it("while it makes the directory leaves nothing that stands in the way", async () => {
     const dataDir = join(await newDir(), "data");
     await mkdir(dataDir);
@@ -134,7 +149,14 @@ it("takes another port if the first was taken between picking it and using it", 
   const binaries = await locateBinaries();
   const clusterDir = join(dataDir, "cluster");
   const account = await chooseAccount(clusterDir, [dataDir, dirname(binaries.postgres)]);
-  const place = { clusterDir, logFile: join(dataDir, "postgres.log"), binaries, account, fsync: false };
+  const place = {
+    clusterDir,
+    logFile: join(dataDir, "postgres.log"),
+    binaries,
+    account,
+    fsync: false,
+    connections: 100,
+  };
   const ports = [busy, free];
   const server = await startServer(place, async () => ports.shift() ?? 0);
   await stopServer(place, server.pid);
