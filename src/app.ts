@@ -33,6 +33,9 @@ import { workerService } from "./dispatch/worker-service.ts";
 import { FlowPlans } from "./flow/flow-plan.ts";
 import { flowService } from "./flow/flow-service.ts";
 import { flowExecutionService } from "./flow-execution/flow-execution-service.ts";
+import { defaultIngestLimits, type IngestLimits } from "./ingest/ingest-limits.ts";
+import { ingestMethods } from "./ingest/ingest-methods.ts";
+import { IngestRoom } from "./ingest/ingest-room.ts";
 import { organizationService } from "./organization/organization-service.ts";
 import { createPageTokens } from "./page-token/page-token.ts";
 import { createSealedPlaces } from "./page-token/sealed-places.ts";
@@ -69,6 +72,7 @@ export interface AppOptions {
   /** Tells other processes that organizations have changed; unless given, they find out by themselves. */
   readonly tellOfChanges?: TellOthers;
   readonly watchLimits?: WatchLimits;
+  readonly ingestLimits?: IngestLimits;
 }
 
 /** The services, and the interceptors that every call goes through, outermost first. */
@@ -76,6 +80,8 @@ export interface App {
   readonly writePath: WritePath;
   /** What those who watch are told from. */
   readonly feeds: Feeds;
+  /** What ingest streams hold. */
+  readonly ingestRoom: IngestRoom;
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: readonly Interceptor[];
   readonly admit: Admit;
@@ -138,12 +144,18 @@ export function createApp(options: AppOptions): App {
   const writePath = new WritePath({ now, newId, plans, engine: createEngine(random), onReady, onChange });
   const payloads = new PayloadCache(feeds.limits.payloadCacheBytes);
   const watching = { feeds, sealed, payloads, closing, now, random };
+  const ingestLimits = options.ingestLimits ?? defaultIngestLimits;
+  const ingestRoom = new IngestRoom(limits, ingestLimits);
+  const onDefect = (err: unknown, requestId: string) =>
+    log.error({ err: describeCause(err), requestId }, "cannot write an item of a stream");
+  const ingesting = { writePath, room: ingestRoom, limits: ingestLimits, closing, onDefect };
   const deps = { orm, now, newId, pageTokens, plans, writePath, waitingRoom, closing };
   return {
     writePath,
     details: createRegistry(...errorDetails),
     admit: createAdmission(authenticate, limits.maxUnaryInFlight),
     feeds,
+    ingestRoom,
     interceptors: [
       createRequestLogInterceptor(log),
       createErrorsInterceptor(toLedgerError),
@@ -155,7 +167,11 @@ export function createApp(options: AppOptions): App {
       createOrganizationInterceptor(orm, statementTimeoutMs),
     ],
     routes(router) {
-      router.service(TaskExecutionService, { ...taskExecutionService(deps), ...taskWatchMethods(watching) });
+      router.service(TaskExecutionService, {
+        ...taskExecutionService(deps),
+        ...ingestMethods(ingesting),
+        ...taskWatchMethods(watching),
+      });
       router.service(WorkerService, workerService(deps));
       router.service(FlowService, flowService(deps));
       router.service(FlowExecutionService, { ...flowExecutionService(deps), ...runWatchMethods(watching) });

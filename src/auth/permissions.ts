@@ -21,7 +21,9 @@ export const permissions = {
   "taskledger.v1.TaskExecutionService": {
     createTaskExecution: work,
     batchCreateTaskExecutions: work,
+    ingestTaskExecutions: work,
     getTaskExecution: read,
+    batchGetTaskExecutions: read,
     listTaskExecutions: read,
     updateTaskExecution: edit,
     cancelTaskExecution: edit,

@@ -15,7 +15,7 @@ import { discardRest } from "./discard-rest.ts";
 import { toErrorResponse } from "./error-response.ts";
 import { shapeError } from "./error-shape.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
-import { malformed, methodUnknown } from "./framework-error.ts";
+import { draining, malformed, methodUnknown } from "./framework-error.ts";
 import type { Limits } from "./limits.ts";
 import type { NodeRequest, NodeResponse } from "./node-http.ts";
 import { isOpenService } from "./open-services.ts";
@@ -25,6 +25,7 @@ import { findDuplicateCredential, fromHttpStatus } from "./refusal.ts";
 import { requestIdHeader } from "./request-id.ts";
 import { ResponseCutOff, writeResponse } from "./response-writer.ts";
 import { callRpc } from "./rpc.ts";
+import { endsItself } from "./self-ending-methods.ts";
 import type { Site } from "./site.ts";
 
 /** Lets a call in before its body is read, or throws. May say whose it is in the values. */
@@ -51,7 +52,7 @@ export interface AdapterOptions {
 /** Answers the requests of node:http and node:http2. */
 export interface Adapter {
   handle(request: NodeRequest, response: NodeResponse): void;
-  /** From now on refuses calls; ends the streams in flight with UNAVAILABLE. Unary calls in flight go on. */
+  /** From now on refuses calls; ends the streams in flight with UNAVAILABLE, but those that end themselves. Unary calls in flight go on. */
   drain(): void;
 }
 
@@ -66,7 +67,7 @@ export function createAdapter(options: AdapterOptions): Adapter {
   const rpcs = createRpcs(options);
   const active = new Set<Exchange>();
   const streams = new Set<Exchange>();
-  let draining = false;
+  let isDraining = false;
 
   async function answer(exchange: Exchange): Promise<UniversalServerResponse> {
     const { request } = exchange;
@@ -84,10 +85,10 @@ export function createAdapter(options: AdapterOptions): Adapter {
       throw methodUnknown(path);
     }
     const isStream = rpc.method.methodKind !== "unary";
-    if (draining && (isStream || !isOpenService(rpc.service))) {
-      throw drainingError();
+    if (isDraining && (isStream || !isOpenService(rpc.service))) {
+      throw draining();
     }
-    if (isStream) {
+    if (isStream && !endsItself(rpc.method)) {
       streams.add(exchange);
     }
     const response = await callRpc(rpc, authority, exchange, limits, options.admit);
@@ -99,7 +100,7 @@ export function createAdapter(options: AdapterOptions): Adapter {
   async function serve(exchange: Exchange): Promise<void> {
     const { request, response } = exchange;
     response.setHeader(requestIdHeader, exchange.requestId);
-    if (draining) {
+    if (isDraining) {
       closeAfter(exchange);
     }
     if (handleProbe(request, response, readiness) || handleCors(request, response, corsOrigins)) {
@@ -129,10 +130,10 @@ export function createAdapter(options: AdapterOptions): Adapter {
         });
     },
     drain() {
-      draining = true;
+      isDraining = true;
       active.forEach(closeAfter);
       for (const stream of streams) {
-        stream.abort(drainingError());
+        stream.abort(draining());
       }
     },
   };
@@ -178,12 +179,6 @@ function refuse(
     response.header?.set(name, value);
   }
   return response;
-}
-
-function drainingError(): LedgerError {
-  return new LedgerError("DRAINING", "the server is shutting down; repeat the request", {
-    retryAfterMs: 1000,
-  });
 }
 
 /** Lets an HTTP/1.1 connection end with this response; HTTP/2 has GOAWAY for that. */

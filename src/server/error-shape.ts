@@ -43,6 +43,7 @@ function explain(
   return toLedgerError?.(error);
 }
 
-function internal(cause: unknown): LedgerError {
+/** Returns what the caller learns of a defect. */
+export function internal(cause: unknown): LedgerError {
   return new LedgerError("INTERNAL", "internal error; report it with the request id", { cause });
 }

@@ -94,6 +94,13 @@ export function clientGone(): LedgerError {
   return new LedgerError("CANCELLED", "the client cancelled the request");
 }
 
+/** Returns the error for a call that comes, or a stream that is open, while the server shuts down. */
+export function draining(): LedgerError {
+  return new LedgerError("DRAINING", "the server is shutting down; repeat the request", {
+    retryAfterMs: 1000,
+  });
+}
+
 /** Returns the error for a request whose bytes or headers are not those of a request. */
 export function malformed(message: string): LedgerError {
   return new LedgerError("REQUEST_MALFORMED", message);

@@ -54,6 +54,11 @@ export const limitRanges = {
   /** Watches and waits of one credential in this process, so that a page left open in a loop takes not all of them. */
   maxStreamsPerCaller: range(250, 1, 100_000),
 
+  /** Ingest streams in this process. Each may hold a few megabytes that are not written yet. */
+  maxIngestStreams: range(100, 1, 10_000),
+  /** Ingest streams of one organization in this process, so that one with many writers leaves room for others. */
+  maxIngestStreamsPerOrganization: range(25, 1, 10_000),
+
   // Connections
 
   /** Open connections. Further ones are closed at once. */

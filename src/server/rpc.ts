@@ -41,8 +41,8 @@ export async function callRpc(
   const contextValues = createContextValues().set(requestIdKey, requestId);
   const hasOneMessage = isUnary || methodKind === "server_streaming";
 
-  if (methodKind === "server_streaming") {
-    // Many small messages to many listeners: compressing each costs more than all else that is done for it.
+  if (!isUnary) {
+    // Many small messages, to many listeners or one: compressing each costs more than all else that is done for it.
     for (const name of ["grpc-accept-encoding", "connect-accept-encoding"]) header.delete(name);
   }
 

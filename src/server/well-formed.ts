@@ -4,12 +4,13 @@ import { invalidField, type LedgerError } from "../errors.ts";
 
 /**
  * Messages whose texts are judged elsewhere: payloads by their own limits, errors are repaired rather than
- * refused, and the reports of a batch each by itself.
+ * refused, and the reports and lookups of a batch each by itself.
  */
 const judgedElsewhere = new Set([
   "google.protobuf.Value",
   "taskledger.v1.TaskError",
   "taskledger.v1.CreateTaskExecutionRequest",
+  "taskledger.v1.GetTaskExecutionRequest",
 ]);
 
 /**

@@ -3,10 +3,16 @@ import { anyPack } from "@bufbuild/protobuf/wkt";
 import { createValidator } from "@bufbuild/protovalidate";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
+import {
+  type CreateTaskExecutionResponse,
+  CreateTaskExecutionResponseSchema,
+} from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { LedgerError, problemCodes } from "../errors.ts";
 import { errorDetails } from "../server/error-details.ts";
 import { fromValidationError } from "../server/validation-error.ts";
 import { findIllFormedText } from "../server/well-formed.ts";
+import type { ChangeResult } from "./changes.ts";
+import { toPbOutcome, withoutPayloads } from "./task-execution.message.ts";
 
 const validator = createValidator();
 
@@ -49,4 +55,17 @@ export function toItemStatus(error: LedgerError, requestId: string): Status {
     message: error.message,
     details: errorDetails(error, requestId).map(({ desc, value }) => anyPack(desc, create(desc, value))),
   });
+}
+
+/** Converts what came of a report to what stands for it among the answers to many. */
+export function toReportResult(
+  result: ChangeResult,
+  requestId: string,
+): { case: "response"; value: CreateTaskExecutionResponse } | { case: "error"; value: Status } {
+  if ("refused" in result) {
+    return { case: "error", value: toItemStatus(result.refused, requestId) };
+  }
+  const { record, outcome } = result;
+  const answer = { taskExecution: withoutPayloads(record), outcome: toPbOutcome(outcome) };
+  return { case: "response", value: create(CreateTaskExecutionResponseSchema, answer) };
 }

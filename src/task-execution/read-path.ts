@@ -9,10 +9,10 @@ import { TaskLease } from "./task-lease.entity.ts";
 import { TaskTag } from "./task-tag.entity.ts";
 
 /** How many bytes of payloads a page holds at most; a page holds at least one record. */
-const maxPageBytes = 3_500_000;
+export const maxPageBytes = 3_500_000;
 
 /** What a record without payloads takes of a page, about. */
-const recordBytes = 512;
+export const recordBytes = 512;
 
 /** Which records a list is of. All conditions hold. */
 export interface RecordFilter {
@@ -29,22 +29,18 @@ export interface RecordFilter {
 
 const payloads = ["input", "output", "error"] as const;
 
+/** A record with its tags, and who holds it. */
+export type FoundRecord = TaskRecord & { readonly lease: TaskLease | null };
+
 /** Returns the record with an id or key, with payloads and tags, and who holds it. */
-export function getRecord(
-  em: EntityManager,
-  where: { id: string } | RecordKey,
-): Promise<TaskRecord & { readonly lease: TaskLease | null }> {
+export function getRecord(em: EntityManager, where: { id: string } | RecordKey): Promise<FoundRecord> {
   return em.transactional(async (tx) => {
     const found = await tx.findOne(TaskExecution, where, { populate: payloads });
     if (found === null) {
       throw notFound("task execution");
     }
-    const [record] = await withTags(tx, [found]);
-    const lease =
-      found.status === "running" && found.leaseToken !== null
-        ? await tx.findOne(TaskLease, { taskExecutionId: found.id })
-        : null;
-    return { ...record!, lease };
+    const [record] = await withTagsAndLeases(tx, [found]);
+    return record!;
   });
 }
 
@@ -144,6 +140,19 @@ function fitting(rows: readonly { id: string; payload_bytes: number }[]): readon
     return bytes > maxPageBytes;
   });
   return end === -1 ? rows : rows.slice(0, Math.max(1, end));
+}
+
+/** Adds to records their tags, and who holds them. */
+export async function withTagsAndLeases(
+  em: EntityManager,
+  found: readonly TaskExecution[],
+): Promise<FoundRecord[]> {
+  const records = await withTags(em, found);
+  const held = records.filter(({ status, leaseToken }) => status === "running" && leaseToken !== null);
+  const taskExecutionId = { $in: held.map(({ id }) => id) };
+  const leases = held.length > 0 ? await em.find(TaskLease, { taskExecutionId }) : [];
+  const byRecord = new Map(leases.map((lease) => [lease.taskExecutionId, lease]));
+  return records.map((record) => ({ ...record, lease: byRecord.get(record.id) ?? null }));
 }
 
 async function withTags(em: EntityManager, found: readonly TaskExecution[]): Promise<TaskRecord[]> {

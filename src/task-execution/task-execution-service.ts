@@ -1,10 +1,10 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   TaskTagOperation_Action as Action,
-  type BatchCreateTaskExecutionsResponse_ResultSchema,
+  type BatchGetTaskExecutionsResponse_ResultSchema,
   CreateTaskExecutionRequestSchema,
-  CreateTaskExecutionResponseSchema,
+  GetTaskExecutionRequestSchema,
   UpdateTaskTagsResponse_Result as TagResult,
   type TaskExecutionService,
   type UpdateTaskExecutionRequest,
@@ -17,7 +17,7 @@ import type { PageTokens } from "../page-token/page-token.ts";
 import { toPayloadText } from "../payload/payload.ts";
 import { toErrorText } from "../payload/task-error.ts";
 import { requestIdOf } from "../server/request-id.ts";
-import { parseItem, toItemStatus } from "./batch.ts";
+import { parseItem, toItemStatus, toReportResult } from "./batch.ts";
 import {
   type Amendment,
   type Change,
@@ -28,15 +28,17 @@ import {
   type TaskRecord,
 } from "./changes.ts";
 import { toEventMessage } from "./event.message.ts";
+import { getRecords } from "./read-batch.ts";
 import { getRecord, listEvents, listRecords } from "./read-path.ts";
 import { recordFilterOf } from "./record-filter.ts";
 import {
   fromCreateRequest,
+  fromGetRequest,
   toPbOutcome,
   toTaskExecutionMessage,
   withoutPayloads,
 } from "./task-execution.message.ts";
-import { toLeaseMessage } from "./task-lease.message.ts";
+import { toFoundMessage } from "./task-lease.message.ts";
 import type { ApplyOptions, WritePath } from "./write-path.ts";
 
 const defaultPageSize = 50;
@@ -45,7 +47,10 @@ const defaultPageSize = 50;
 export function taskExecutionService(deps: {
   readonly writePath: WritePath;
   readonly pageTokens: PageTokens;
-}): Omit<ServiceImpl<typeof TaskExecutionService>, "waitTaskExecution" | "watchTaskExecutions"> {
+}): Omit<
+  ServiceImpl<typeof TaskExecutionService>,
+  "ingestTaskExecutions" | "waitTaskExecution" | "watchTaskExecutions"
+> {
   const { writePath, pageTokens } = deps;
 
   function apply(ctx: HandlerContext, changes: readonly Change[], options?: ApplyOptions) {
@@ -77,35 +82,31 @@ export function taskExecutionService(deps: {
       );
       const reports = parsed.filter((item): item is Report => !(item instanceof LedgerError));
       const applied = (reports.length > 0 ? await apply(ctx, reports) : []).values();
-      const results = parsed.map(
-        (item): MessageInitShape<typeof BatchCreateTaskExecutionsResponse_ResultSchema> => {
-          const result = item instanceof LedgerError ? { refused: item } : applied.next().value!;
-          if ("refused" in result) {
-            return { result: { case: "error", value: toItemStatus(result.refused, requestIdOf(ctx)) } };
-          }
-          const value = create(CreateTaskExecutionResponseSchema, {
-            taskExecution: withoutPayloads(result.record),
-            outcome: toPbOutcome(result.outcome),
-          });
-          return { result: { case: "response", value } };
-        },
-      );
+      const results = parsed.map((item) => {
+        const result = item instanceof LedgerError ? { refused: item } : applied.next().value!;
+        return { result: toReportResult(result, requestIdOf(ctx)) };
+      });
       return { results };
     },
 
-    async getTaskExecution({ lookup }, ctx) {
-      const where =
-        lookup.case === "key"
-          ? {
-              flowExecutionId: lookup.value.flowExecutionId,
-              taskName: lookup.value.taskName,
-              taskExecutionIdx: lookup.value.taskExecutionIdx,
-            }
-          : { id: lookup.value ?? "" };
-      const { lease, ...record } = await getRecord(emOf(ctx), where);
-      const taskExecution = toTaskExecutionMessage(record);
-      if (lease !== null) taskExecution.lease = toLeaseMessage(lease);
-      return { taskExecution };
+    async getTaskExecution(request, ctx) {
+      return { taskExecution: toFoundMessage(await getRecord(emOf(ctx), fromGetRequest(request))) };
+    },
+
+    async batchGetTaskExecutions({ requests }, ctx) {
+      const lookups = requests.map((request) =>
+        parseItem(GetTaskExecutionRequestSchema, request, fromGetRequest),
+      );
+      const found = await getRecords(emOf(ctx), callerOf(ctx).organizationId, lookups);
+      const results = found.map(
+        (item): MessageInitShape<typeof BatchGetTaskExecutionsResponse_ResultSchema> => ({
+          result:
+            item instanceof LedgerError
+              ? { case: "error", value: toItemStatus(item, requestIdOf(ctx)) }
+              : { case: "response", value: { taskExecution: item } },
+        }),
+      );
+      return { results };
     },
 
     async listTaskExecutions(request, ctx) {

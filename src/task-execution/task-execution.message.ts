@@ -6,11 +6,15 @@ import {
   type TaskExecution,
   TaskExecutionSchema,
 } from "../../gen/taskledger/v1/task_execution_pb.ts";
-import type { CreateTaskExecutionRequest } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import type {
+  CreateTaskExecutionRequest,
+  GetTaskExecutionRequest,
+} from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { fromPayloadText, toPayloadText } from "../payload/payload.ts";
 import { fromErrorText, toErrorText } from "../payload/task-error.ts";
 import type { ChangeOutcome, Report, TaskRecord } from "./changes.ts";
 import type { ReportStatus, Status } from "./lifecycle.ts";
+import type { RecordKey } from "./read-path.ts";
 
 const pbStatuses: Readonly<Record<Status, PbStatus>> = {
   queued: PbStatus.QUEUED,
@@ -95,6 +99,15 @@ export function fromCreateRequest(request: CreateTaskExecutionRequest): Report {
     startTime: toDate(request.startTime),
     endTime: toDate(request.endTime),
   };
+}
+
+/** Converts what a record is looked up by from the wire. */
+export function fromGetRequest({ lookup }: GetTaskExecutionRequest): { id: string } | RecordKey {
+  if (lookup.case !== "key") {
+    return { id: lookup.value ?? "" };
+  }
+  const { flowExecutionId, taskName, taskExecutionIdx } = lookup.value;
+  return { flowExecutionId, taskName, taskExecutionIdx };
 }
 
 /** Converts a time from the wire, to the millisecond. */

@@ -1,11 +1,16 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type TaskLease, TaskLeaseSchema } from "../../gen/taskledger/v1/task_execution_pb.ts";
+import {
+  type TaskExecution,
+  type TaskLease,
+  TaskLeaseSchema,
+} from "../../gen/taskledger/v1/task_execution_pb.ts";
 import { fromMs } from "../flow/duration.ts";
+import type { FoundRecord } from "./read-path.ts";
+import { toTaskExecutionMessage } from "./task-execution.message.ts";
 import type { TaskLease as TaskLeaseRow } from "./task-lease.entity.ts";
 
-/** Converts a worker's hold on a task. */
-export function toLeaseMessage(lease: TaskLeaseRow): TaskLease {
+function toLeaseMessage(lease: TaskLeaseRow): TaskLease {
   return create(TaskLeaseSchema, {
     workerId: lease.workerId,
     expireTime: timestampFromDate(lease.expireTime),
@@ -14,4 +19,11 @@ export function toLeaseMessage(lease: TaskLeaseRow): TaskLease {
     length: fromMs(lease.lengthMs),
     ...(lease.progress && { progress: JSON.parse(lease.progress) }),
   });
+}
+
+/** Converts a record for the wire, with those payloads that are loaded, and who holds it. */
+export function toFoundMessage({ lease, ...record }: FoundRecord): TaskExecution {
+  const message = toTaskExecutionMessage(record);
+  if (lease !== null) message.lease = toLeaseMessage(lease);
+  return message;
 }

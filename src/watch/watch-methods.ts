@@ -10,8 +10,7 @@ import { findRun } from "../flow-execution/flow-execution-service.ts";
 import { isOpen, type Status } from "../task-execution/lifecycle.ts";
 import { getRecord } from "../task-execution/read-path.ts";
 import { isEnded } from "../task-execution/run-status.ts";
-import { toTaskExecutionMessage } from "../task-execution/task-execution.message.ts";
-import { toLeaseMessage } from "../task-execution/task-lease.message.ts";
+import { toFoundMessage } from "../task-execution/task-lease.message.ts";
 import type { PayloadCache } from "./payload-cache.ts";
 import { createRunWatch } from "./run-watch.ts";
 import { createTaskWatch } from "./task-watch.ts";
@@ -31,15 +30,13 @@ export function taskWatchMethods(
   return {
     async waitTaskExecution({ id, wait }, ctx) {
       const hasEnded = ({ status }: { readonly status: Status }) => !isOpen(status);
-      const { lease, ...record } = await waitForEnd<Awaited<ReturnType<typeof getRecord>>>(watching, ctx, {
+      const record = await waitForEnd<Awaited<ReturnType<typeof getRecord>>>(watching, ctx, {
         wait,
         look: () => getRecord(emOf(ctx), { id }),
         hasEnded,
         concerns: ({ task }) => task?.state.id === id.toLowerCase(),
       });
-      const taskExecution = toTaskExecutionMessage(record);
-      if (lease !== null) taskExecution.lease = toLeaseMessage(lease);
-      return { taskExecution, ended: hasEnded(record) };
+      return { taskExecution: toFoundMessage(record), ended: hasEnded(record) };
     },
 
     watchTaskExecutions(request, ctx) {

@@ -27,7 +27,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file taskledger/v1/task_execution_service.proto.
  */
 export const file_taskledger_v1_task_execution_service: GenFile = /*@__PURE__*/
-  fileDesc("Cip0YXNrbGVkZ2VyL3YxL3Rhc2tfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SDXRhc2tsZWRnZXIudjEiwggKGkNyZWF0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EiMKEWZsb3dfZXhlY3V0aW9uX2lkGAEgASgJQgi6SAVyA7ABARIdCgl0YXNrX25hbWUYAiABKAlCCrpIB3IFEAEYyAESIwoSdGFza19leGVjdXRpb25faWR4GAMgASgFQge6SAQaAigAEkUKBnN0YXR1cxgEIAEoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCELpIDYIBChgBGAIYAxgEGAUSJQoFaW5wdXQYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJgoGb3V0cHV0GAYgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEicKBWVycm9yGAcgASgLMhgudGFza2xlZGdlci52MS5UYXNrRXJyb3ISQQoKc3RhcnRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIAEj8KCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgA69wS6SPMEGnEKGm91dHB1dF9vbmx5X3doZW5fY29tcGxldGVkEixvdXRwdXQgY2FuIGJlIHNldCBvbmx5IHdpdGggU1RBVFVTX0NPTVBMRVRFRBolIWhhcyh0aGlzLm91dHB1dCkgfHwgdGhpcy5zdGF0dXMgPT0gMxpoChZlcnJvcl9vbmx5X3doZW5fZmFpbGVkEihlcnJvciBjYW4gYmUgc2V0IG9ubHkgd2l0aCBTVEFUVVNfRkFJTEVEGiQhaGFzKHRoaXMuZXJyb3IpIHx8IHRoaXMuc3RhdHVzID09IDQadgocc3RhcnRfdGltZV9vbmx5X3doZW5fc3RhcnRlZBIrc3RhcnRfdGltZSBjYW5ub3QgYmUgc2V0IHdpdGggU1RBVFVTX1FVRVVFRBopIWhhcyh0aGlzLnN0YXJ0X3RpbWUpIHx8IHRoaXMuc3RhdHVzICE9IDEafwoYZW5kX3RpbWVfb25seV93aGVuX2VuZGVkEjtlbmRfdGltZSBjYW5ub3QgYmUgc2V0IHdpdGggU1RBVFVTX1FVRVVFRCBvciBTVEFUVVNfUlVOTklORxomIWhhcyh0aGlzLmVuZF90aW1lKSB8fCB0aGlzLnN0YXR1cyA+IDIamgEKHmVuZF90aW1lX25vdF9iZWZvcmVfc3RhcnRfdGltZRImZW5kX3RpbWUgbXVzdCBub3QgYmUgYmVmb3JlIHN0YXJ0X3RpbWUaUCFoYXModGhpcy5zdGFydF90aW1lKSB8fCAhaGFzKHRoaXMuZW5kX3RpbWUpIHx8IHRoaXMuc3RhcnRfdGltZSA8PSB0aGlzLmVuZF90aW1lInwKG0NyZWF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbhInCgdvdXRjb21lGAIgASgOMhYudGFza2xlZGdlci52MS5PdXRjb21lInEKIEJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXF1ZXN0Ek0KCHJlcXVlc3RzGAEgAygLMikudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdEIQukgNkgEKCAEQ6AciA9gBAyLmAQohQmF0Y2hDcmVhdGVUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlEkgKB3Jlc3VsdHMYASADKAsyNy50YXNrbGVkZ2VyLnYxLkJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXNwb25zZS5SZXN1bHQadwoGUmVzdWx0Ej4KCHJlc3BvbnNlGAEgASgLMioudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVzcG9uc2VIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCAoGcmVzdWx0InIKF0dldFRhc2tFeGVjdXRpb25SZXF1ZXN0EhYKAmlkGAEgASgJQgi6SAVyA7ABAUgAEi4KA2tleRgCIAEoCzIfLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbktleUgAQg8KBmxvb2t1cBIFukgCCAEiUAoYR2V0VGFza0V4ZWN1dGlvblJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uIrIEChlMaXN0VGFza0V4ZWN1dGlvbnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBImChFmbG93X2V4ZWN1dGlvbl9pZBgDIAEoCUILukgI2AEBcgOwAQESGwoJdGFza19uYW1lGAQgASgJQgi6SAVyAxjIARIoChJ0YXNrX2V4ZWN1dGlvbl9pZHgYBSABKAVCB7pIBBoCKABIAIgBARJKCghzdGF0dXNlcxgGIAMoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCE7pIEJIBDRAHGAEiB4IBBBABIAASHAoHZmxvd19pZBgHIAEoCUILukgI2AEBcgOwAQESFQoDdGFnGAggASgJQgi6SAVyAxjIARJGCg9taW5fY3JlYXRlX3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhG6SA6yAQsiBwj/gtH/rwcyABJGCg9tYXhfY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhG6SA6yAQsiBwj/gtH/rwcyABIrCgR2aWV3GAsgASgOMhMudGFza2xlZGdlci52MS5WaWV3Qgi6SAWCAQIQARIUCgxzaG93X2RlbGV0ZWQYDCABKAhCFQoTX3Rhc2tfZXhlY3V0aW9uX2lkeCJsChpMaXN0VGFza0V4ZWN1dGlvbnNSZXNwb25zZRI1Cg90YXNrX2V4ZWN1dGlvbnMYASADKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqQEChpVcGRhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFwoEZXRhZxgCIAEoCUIJukgGcgQQARhAEpcCCgt1cGRhdGVfbWFzaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tC5QG6SOEBugFcChV1cGRhdGVfbWFza19ub3RfZW1wdHkSLG5hbWUgYXQgbGVhc3Qgb25lIG9mIGlucHV0LCBvdXRwdXQgYW5kIGVycm9yGhV0aGlzLnBhdGhzLnNpemUoKSA+IDC6AXwKEXVwZGF0ZV9tYXNrX3BhdGhzEitvbmx5IGlucHV0LCBvdXRwdXQgYW5kIGVycm9yIGNhbiBiZSBhbWVuZGVkGjp0aGlzLnBhdGhzLmFsbChwYXRoLCBwYXRoIGluIFsnaW5wdXQnLCAnb3V0cHV0JywgJ2Vycm9yJ10pyAEBEiUKBWlucHV0GAQgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEiYKBm91dHB1dBgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRInCgVlcnJvchgGIAEoCzIYLnRhc2tsZWRnZXIudjEuVGFza0Vycm9yEhgKBnJlYXNvbhgHIAEoCUIIukgFcgMYgAgSFAoMZXhlY3V0ZV9mbG93GAggASgIEhUKDXZhbGlkYXRlX29ubHkYCSABKAgigwEKG1VwZGF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbhIuCghvdXRkYXRlZBgCIAMoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJjChpDYW5jZWxUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlMKG0NhbmNlbFRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJjChpEZWxldGVUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFQoEZXRhZxgCIAEoCUIHukgEcgIYQBIYCgZyZWFzb24YAyABKAlCCLpIBXIDGIAIIlMKG0RlbGV0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJlChxVbmRlbGV0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIVCgRldGFnGAIgASgJQge6SARyAhhAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMYgAgiVQodVW5kZWxldGVUYXNrRXhlY3V0aW9uUmVzcG9uc2USNAoOdGFza19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24iSAoWQWRvcHRMYXRlUmVzdWx0UmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESGAoGcmVhc29uGAIgASgJQgi6SAVyAxiACCJPChdBZG9wdExhdGVSZXN1bHRSZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJYChVVcGRhdGVUYXNrVGFnc1JlcXVlc3QSPwoKb3BlcmF0aW9ucxgBIAMoCzIfLnRhc2tsZWRnZXIudjEuVGFza1RhZ09wZXJhdGlvbkIKukgHkgEECAEQZCLqAgoQVGFza1RhZ09wZXJhdGlvbhJCCgZhY3Rpb24YASABKA4yJi50YXNrbGVkZ2VyLnYxLlRhc2tUYWdPcGVyYXRpb24uQWN0aW9uQgq6SAeCAQQQASAAEhQKAmlkGAIgASgJQgi6SAVyA7ABARIsCgN0YWcYAyABKAlCH7pIHHIaEAEYyAEyE15bXlx4MDAtXHgxZlx4N2ZdKiQSWAoIbWV0YWRhdGEYBCADKAsyLS50YXNrbGVkZ2VyLnYxLlRhc2tUYWdPcGVyYXRpb24uTWV0YWRhdGFFbnRyeUIXukgUmgEREBAiBnIEEAEYQCoFcgMYgAIaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkMKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIOCgpBQ1RJT05fQUREEAESEQoNQUNUSU9OX1JFTU9WRRACItABChZVcGRhdGVUYXNrVGFnc1Jlc3BvbnNlEj0KB3Jlc3VsdHMYASADKA4yLC50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tUYWdzUmVzcG9uc2UuUmVzdWx0IncKBlJlc3VsdBIWChJSRVNVTFRfVU5TUEVDSUZJRUQQABIQCgxSRVNVTFRfQURERUQQARISCg5SRVNVTFRfUkVNT1ZFRBACEhkKFVJFU1VMVF9BTFJFQURZX0VYSVNUUxADEhQKEFJFU1VMVF9OT1RfRk9VTkQQBCJzCh5MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1JlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEh0KCXBhZ2Vfc2l6ZRgCIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiACCJtCh9MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1Jlc3BvbnNlEjEKBmV2ZW50cxgBIAMoCzIhLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJnChhXYWl0VGFza0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEjUKBHdhaXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCDwyACJgChlXYWl0VGFza0V4ZWN1dGlvblJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uEg0KBWVuZGVkGAIgASgIIrACChpXYXRjaFRhc2tFeGVjdXRpb25zUmVxdWVzdBImChFmbG93X2V4ZWN1dGlvbl9pZBgBIAEoCUILukgI2AEBcgOwAQESHAoHZmxvd19pZBgCIAEoCUILukgI2AEBcgOwAQESGwoJdGFza19uYW1lGAMgASgJQgi6SAVyAxjIARJMCghzdGF0dXNlcxgEIAMoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCFbpIEpIBDxAGGAEiCYIBBhABIAAgBxIrCgR2aWV3GAUgASgOMhMudGFza2xlZGdlci52MS5WaWV3Qgi6SAWCAQIQARIeCgxyZXN1bWVfdG9rZW4YBiABKAlCCLpIBXIDGIAIEhQKDGNoYW5nZXNfb25seRgHIAEoCCLrBAobV2F0Y2hUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlEhQKDHJlc3VtZV90b2tlbhgBIAEoCRJHCghzbmFwc2hvdBgCIAEoCzIzLnRhc2tsZWRnZXIudjEuV2F0Y2hUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlLlNuYXBzaG90SAASLAoGc3luY2VkGAMgASgLMhoudGFza2xlZGdlci52MS5XYXRjaFN5bmNlZEgAEkUKB2NoYW5nZXMYBCABKAsyMi50YXNrbGVkZ2VyLnYxLldhdGNoVGFza0V4ZWN1dGlvbnNSZXNwb25zZS5DaGFuZ2VzSAASMgoJa2VlcGFsaXZlGAUgASgLMh0udGFza2xlZGdlci52MS5XYXRjaEtlZXBhbGl2ZUgAEiwKBnJlc3luYxgGIAEoCzIaLnRhc2tsZWRnZXIudjEuV2F0Y2hSZXN5bmNIABI9CgNlbmQYByABKAsyLi50YXNrbGVkZ2VyLnYxLldhdGNoVGFza0V4ZWN1dGlvbnNSZXNwb25zZS5FbmRIABpHCghTbmFwc2hvdBI7Cg90YXNrX2V4ZWN1dGlvbnMYASADKAsyIi50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb25DaGFuZ2UaRgoHQ2hhbmdlcxI7Cg90YXNrX2V4ZWN1dGlvbnMYASADKAsyIi50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb25DaGFuZ2UaOwoDRW5kEjQKDmZsb3dfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5GbG93RXhlY3V0aW9uQgkKB2NvbnRlbnQi1wIKE1Rhc2tFeGVjdXRpb25DaGFuZ2USNgoOdGFza19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb25IABI9CgdyZW1vdmVkGAIgASgLMioudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uQ2hhbmdlLlJlbW92ZWRIABIQCghyZXZpc2lvbhgDIAEoAxI0CgR0eXBlGAQgASgOMiYudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uRXZlbnQuVHlwZRIYChBwYXlsb2Fkc19vbWl0dGVkGAUgASgIGl0KB1JlbW92ZWQSCgoCaWQYASABKAkSGQoRZmxvd19leGVjdXRpb25faWQYAiABKAkSKwoGcmVhc29uGAMgASgOMhsudGFza2xlZGdlci52MS5XYXRjaFJlbW92YWxCCAoGY2hhbmdlMucLChRUYXNrRXhlY3V0aW9uU2VydmljZRJxChNDcmVhdGVUYXNrRXhlY3V0aW9uEikudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuQ3JlYXRlVGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISgwEKGUJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnMSLy50YXNrbGVkZ2VyLnYxLkJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXF1ZXN0GjAudGFza2xlZGdlci52MS5CYXRjaENyZWF0ZVRhc2tFeGVjdXRpb25zUmVzcG9uc2UiA5ACAhJoChBHZXRUYXNrRXhlY3V0aW9uEiYudGFza2xlZGdlci52MS5HZXRUYXNrRXhlY3V0aW9uUmVxdWVzdBonLnRhc2tsZWRnZXIudjEuR2V0VGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgESbgoSTGlzdFRhc2tFeGVjdXRpb25zEigudGFza2xlZGdlci52MS5MaXN0VGFza0V4ZWN1dGlvbnNSZXF1ZXN0GikudGFza2xlZGdlci52MS5MaXN0VGFza0V4ZWN1dGlvbnNSZXNwb25zZSIDkAIBEnEKE1VwZGF0ZVRhc2tFeGVjdXRpb24SKS50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0GioudGFza2xlZGdlci52MS5VcGRhdGVUYXNrRXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJxChNDYW5jZWxUYXNrRXhlY3V0aW9uEikudGFza2xlZGdlci52MS5DYW5jZWxUYXNrRXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuQ2FuY2VsVGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgIScQoTRGVsZXRlVGFza0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuRGVsZXRlVGFza0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLkRlbGV0ZVRhc2tFeGVjdXRpb25SZXNwb25zZSIDkAICEncKFVVuZGVsZXRlVGFza0V4ZWN1dGlvbhIrLnRhc2tsZWRnZXIudjEuVW5kZWxldGVUYXNrRXhlY3V0aW9uUmVxdWVzdBosLnRhc2tsZWRnZXIudjEuVW5kZWxldGVUYXNrRXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJlCg9BZG9wdExhdGVSZXN1bHQSJS50YXNrbGVkZ2VyLnYxLkFkb3B0TGF0ZVJlc3VsdFJlcXVlc3QaJi50YXNrbGVkZ2VyLnYxLkFkb3B0TGF0ZVJlc3VsdFJlc3BvbnNlIgOQAgISYgoOVXBkYXRlVGFza1RhZ3MSJC50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tUYWdzUmVxdWVzdBolLnRhc2tsZWRnZXIudjEuVXBkYXRlVGFza1RhZ3NSZXNwb25zZSIDkAICEn0KF0xpc3RUYXNrRXhlY3V0aW9uRXZlbnRzEi0udGFza2xlZGdlci52MS5MaXN0VGFza0V4ZWN1dGlvbkV2ZW50c1JlcXVlc3QaLi50YXNrbGVkZ2VyLnYxLkxpc3RUYXNrRXhlY3V0aW9uRXZlbnRzUmVzcG9uc2UiA5ACARJrChFXYWl0VGFza0V4ZWN1dGlvbhInLnRhc2tsZWRnZXIudjEuV2FpdFRhc2tFeGVjdXRpb25SZXF1ZXN0GigudGFza2xlZGdlci52MS5XYWl0VGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgEScwoTV2F0Y2hUYXNrRXhlY3V0aW9ucxIpLnRhc2tsZWRnZXIudjEuV2F0Y2hUYXNrRXhlY3V0aW9uc1JlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLldhdGNoVGFza0V4ZWN1dGlvbnNSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_google_rpc_status, file_taskledger_v1_flow_execution, file_taskledger_v1_outcome, file_taskledger_v1_task_execution, file_taskledger_v1_task_execution_event, file_taskledger_v1_view, file_taskledger_v1_watch]);
+  fileDesc("Cip0YXNrbGVkZ2VyL3YxL3Rhc2tfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SDXRhc2tsZWRnZXIudjEiwggKGkNyZWF0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EiMKEWZsb3dfZXhlY3V0aW9uX2lkGAEgASgJQgi6SAVyA7ABARIdCgl0YXNrX25hbWUYAiABKAlCCrpIB3IFEAEYyAESIwoSdGFza19leGVjdXRpb25faWR4GAMgASgFQge6SAQaAigAEkUKBnN0YXR1cxgEIAEoDjIjLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbi5TdGF0dXNCELpIDYIBChgBGAIYAxgEGAUSJQoFaW5wdXQYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJgoGb3V0cHV0GAYgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEicKBWVycm9yGAcgASgLMhgudGFza2xlZGdlci52MS5UYXNrRXJyb3ISQQoKc3RhcnRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIAEj8KCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgA69wS6SPMEGnEKGm91dHB1dF9vbmx5X3doZW5fY29tcGxldGVkEixvdXRwdXQgY2FuIGJlIHNldCBvbmx5IHdpdGggU1RBVFVTX0NPTVBMRVRFRBolIWhhcyh0aGlzLm91dHB1dCkgfHwgdGhpcy5zdGF0dXMgPT0gMxpoChZlcnJvcl9vbmx5X3doZW5fZmFpbGVkEihlcnJvciBjYW4gYmUgc2V0IG9ubHkgd2l0aCBTVEFUVVNfRkFJTEVEGiQhaGFzKHRoaXMuZXJyb3IpIHx8IHRoaXMuc3RhdHVzID09IDQadgocc3RhcnRfdGltZV9vbmx5X3doZW5fc3RhcnRlZBIrc3RhcnRfdGltZSBjYW5ub3QgYmUgc2V0IHdpdGggU1RBVFVTX1FVRVVFRBopIWhhcyh0aGlzLnN0YXJ0X3RpbWUpIHx8IHRoaXMuc3RhdHVzICE9IDEafwoYZW5kX3RpbWVfb25seV93aGVuX2VuZGVkEjtlbmRfdGltZSBjYW5ub3QgYmUgc2V0IHdpdGggU1RBVFVTX1FVRVVFRCBvciBTVEFUVVNfUlVOTklORxomIWhhcyh0aGlzLmVuZF90aW1lKSB8fCB0aGlzLnN0YXR1cyA+IDIamgEKHmVuZF90aW1lX25vdF9iZWZvcmVfc3RhcnRfdGltZRImZW5kX3RpbWUgbXVzdCBub3QgYmUgYmVmb3JlIHN0YXJ0X3RpbWUaUCFoYXModGhpcy5zdGFydF90aW1lKSB8fCAhaGFzKHRoaXMuZW5kX3RpbWUpIHx8IHRoaXMuc3RhcnRfdGltZSA8PSB0aGlzLmVuZF90aW1lInwKG0NyZWF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbhInCgdvdXRjb21lGAIgASgOMhYudGFza2xlZGdlci52MS5PdXRjb21lInEKIEJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXF1ZXN0Ek0KCHJlcXVlc3RzGAEgAygLMikudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVxdWVzdEIQukgNkgEKCAEQ6AciA9gBAyLmAQohQmF0Y2hDcmVhdGVUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlEkgKB3Jlc3VsdHMYASADKAsyNy50YXNrbGVkZ2VyLnYxLkJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXNwb25zZS5SZXN1bHQadwoGUmVzdWx0Ej4KCHJlc3BvbnNlGAEgASgLMioudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVzcG9uc2VIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCAoGcmVzdWx0InoKG0luZ2VzdFRhc2tFeGVjdXRpb25zUmVxdWVzdBIXCg9zZXF1ZW5jZV9udW1iZXIYASABKAQSQgoHcmVxdWVzdBgCIAEoCzIpLnRhc2tsZWRnZXIudjEuQ3JlYXRlVGFza0V4ZWN1dGlvblJlcXVlc3RCBrpIA9gBAyKeAgocSW5nZXN0VGFza0V4ZWN1dGlvbnNSZXNwb25zZRJiChBhY2tub3dsZWRnZW1lbnRzGAEgAygLMjsudGFza2xlZGdlci52MS5Jbmdlc3RUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlLkFja25vd2xlZGdlbWVudEILukgIkgEFCAEQ9AMamQEKD0Fja25vd2xlZGdlbWVudBIXCg9zZXF1ZW5jZV9udW1iZXIYASABKAQSPgoIcmVzcG9uc2UYAiABKAsyKi50YXNrbGVkZ2VyLnYxLkNyZWF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZUgAEiMKBWVycm9yGAMgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQicgoXR2V0VGFza0V4ZWN1dGlvblJlcXVlc3QSFgoCaWQYASABKAlCCLpIBXIDsAEBSAASLgoDa2V5GAIgASgLMh8udGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uS2V5SABCDwoGbG9va3VwEgW6SAIIASJQChhHZXRUYXNrRXhlY3V0aW9uUmVzcG9uc2USNAoOdGFza19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24iawodQmF0Y2hHZXRUYXNrRXhlY3V0aW9uc1JlcXVlc3QSSgoIcmVxdWVzdHMYASADKAsyJi50YXNrbGVkZ2VyLnYxLkdldFRhc2tFeGVjdXRpb25SZXF1ZXN0QhC6SA2SAQoIARDoByID2AEDIt0BCh5CYXRjaEdldFRhc2tFeGVjdXRpb25zUmVzcG9uc2USRQoHcmVzdWx0cxgBIAMoCzI0LnRhc2tsZWRnZXIudjEuQmF0Y2hHZXRUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlLlJlc3VsdBp0CgZSZXN1bHQSOwoIcmVzcG9uc2UYASABKAsyJy50YXNrbGVkZ2VyLnYxLkdldFRhc2tFeGVjdXRpb25SZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIICgZyZXN1bHQisgQKGUxpc3RUYXNrRXhlY3V0aW9uc1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAIEiYKEWZsb3dfZXhlY3V0aW9uX2lkGAMgASgJQgu6SAjYAQFyA7ABARIbCgl0YXNrX25hbWUYBCABKAlCCLpIBXIDGMgBEigKEnRhc2tfZXhlY3V0aW9uX2lkeBgFIAEoBUIHukgEGgIoAEgAiAEBEkoKCHN0YXR1c2VzGAYgAygOMiMudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uLlN0YXR1c0ITukgQkgENEAcYASIHggEEEAEgABIcCgdmbG93X2lkGAcgASgJQgu6SAjYAQFyA7ABARIVCgN0YWcYCCABKAlCCLpIBXIDGMgBEkYKD21pbl9jcmVhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIAEkYKD21heF9jcmVhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIAEisKBHZpZXcYCyABKA4yEy50YXNrbGVkZ2VyLnYxLlZpZXdCCLpIBYIBAhABEhQKDHNob3dfZGVsZXRlZBgMIAEoCEIVChNfdGFza19leGVjdXRpb25faWR4ImwKGkxpc3RUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlEjUKD3Rhc2tfZXhlY3V0aW9ucxgBIAMoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkipAQKGlVwZGF0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIXCgRldGFnGAIgASgJQgm6SAZyBBABGEASlwIKC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0LlAbpI4QG6AVwKFXVwZGF0ZV9tYXNrX25vdF9lbXB0eRIsbmFtZSBhdCBsZWFzdCBvbmUgb2YgaW5wdXQsIG91dHB1dCBhbmQgZXJyb3IaFXRoaXMucGF0aHMuc2l6ZSgpID4gMLoBfAoRdXBkYXRlX21hc2tfcGF0aHMSK29ubHkgaW5wdXQsIG91dHB1dCBhbmQgZXJyb3IgY2FuIGJlIGFtZW5kZWQaOnRoaXMucGF0aHMuYWxsKHBhdGgsIHBhdGggaW4gWydpbnB1dCcsICdvdXRwdXQnLCAnZXJyb3InXSnIAQESJQoFaW5wdXQYBCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJgoGb3V0cHV0GAUgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEicKBWVycm9yGAYgASgLMhgudGFza2xlZGdlci52MS5UYXNrRXJyb3ISGAoGcmVhc29uGAcgASgJQgi6SAVyAxiACBIUCgxleGVjdXRlX2Zsb3cYCCABKAgSFQoNdmFsaWRhdGVfb25seRgJIAEoCCKDAQobVXBkYXRlVGFza0V4ZWN1dGlvblJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uEi4KCG91dGRhdGVkGAIgAygLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uImMKGkNhbmNlbFRhc2tFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIVCgRldGFnGAIgASgJQge6SARyAhhAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMYgAgiUwobQ2FuY2VsVGFza0V4ZWN1dGlvblJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uImMKGkRlbGV0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIVCgRldGFnGAIgASgJQge6SARyAhhAEhgKBnJlYXNvbhgDIAEoCUIIukgFcgMYgAgiUwobRGVsZXRlVGFza0V4ZWN1dGlvblJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uImUKHFVuZGVsZXRlVGFza0V4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBEhUKBGV0YWcYAiABKAlCB7pIBHICGEASGAoGcmVhc29uGAMgASgJQgi6SAVyAxiACCJVCh1VbmRlbGV0ZVRhc2tFeGVjdXRpb25SZXNwb25zZRI0Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbiJIChZBZG9wdExhdGVSZXN1bHRSZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIYCgZyZWFzb24YAiABKAlCCLpIBXIDGIAIIk8KF0Fkb3B0TGF0ZVJlc3VsdFJlc3BvbnNlEjQKDnRhc2tfZXhlY3V0aW9uGAEgASgLMhwudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uIlgKFVVwZGF0ZVRhc2tUYWdzUmVxdWVzdBI/CgpvcGVyYXRpb25zGAEgAygLMh8udGFza2xlZGdlci52MS5UYXNrVGFnT3BlcmF0aW9uQgq6SAeSAQQIARBkIuoCChBUYXNrVGFnT3BlcmF0aW9uEkIKBmFjdGlvbhgBIAEoDjImLnRhc2tsZWRnZXIudjEuVGFza1RhZ09wZXJhdGlvbi5BY3Rpb25CCrpIB4IBBBABIAASFAoCaWQYAiABKAlCCLpIBXIDsAEBEiwKA3RhZxgDIAEoCUIfukgcchoQARjIATITXlteXHgwMC1ceDFmXHg3Zl0qJBJYCghtZXRhZGF0YRgEIAMoCzItLnRhc2tsZWRnZXIudjEuVGFza1RhZ09wZXJhdGlvbi5NZXRhZGF0YUVudHJ5Qhe6SBSaAREQECIGcgQQARhAKgVyAxiAAhovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQwoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEg4KCkFDVElPTl9BREQQARIRCg1BQ1RJT05fUkVNT1ZFEAIi0AEKFlVwZGF0ZVRhc2tUYWdzUmVzcG9uc2USPQoHcmVzdWx0cxgBIAMoDjIsLnRhc2tsZWRnZXIudjEuVXBkYXRlVGFza1RhZ3NSZXNwb25zZS5SZXN1bHQidwoGUmVzdWx0EhYKElJFU1VMVF9VTlNQRUNJRklFRBAAEhAKDFJFU1VMVF9BRERFRBABEhIKDlJFU1VMVF9SRU1PVkVEEAISGQoVUkVTVUxUX0FMUkVBRFlfRVhJU1RTEAMSFAoQUkVTVUxUX05PVF9GT1VORBAEInMKHkxpc3RUYXNrRXhlY3V0aW9uRXZlbnRzUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAIIm0KH0xpc3RUYXNrRXhlY3V0aW9uRXZlbnRzUmVzcG9uc2USMQoGZXZlbnRzGAEgAygLMiEudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImcKGFdhaXRUYXNrRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESNQoEd2FpdBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMukgJqgEGIgIIPDIAImAKGVdhaXRUYXNrRXhlY3V0aW9uUmVzcG9uc2USNAoOdGFza19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb24SDQoFZW5kZWQYAiABKAgisAIKGldhdGNoVGFza0V4ZWN1dGlvbnNSZXF1ZXN0EiYKEWZsb3dfZXhlY3V0aW9uX2lkGAEgASgJQgu6SAjYAQFyA7ABARIcCgdmbG93X2lkGAIgASgJQgu6SAjYAQFyA7ABARIbCgl0YXNrX25hbWUYAyABKAlCCLpIBXIDGMgBEkwKCHN0YXR1c2VzGAQgAygOMiMudGFza2xlZGdlci52MS5UYXNrRXhlY3V0aW9uLlN0YXR1c0IVukgSkgEPEAYYASIJggEGEAEgACAHEisKBHZpZXcYBSABKA4yEy50YXNrbGVkZ2VyLnYxLlZpZXdCCLpIBYIBAhABEh4KDHJlc3VtZV90b2tlbhgGIAEoCUIIukgFcgMYgAgSFAoMY2hhbmdlc19vbmx5GAcgASgIIusEChtXYXRjaFRhc2tFeGVjdXRpb25zUmVzcG9uc2USFAoMcmVzdW1lX3Rva2VuGAEgASgJEkcKCHNuYXBzaG90GAIgASgLMjMudGFza2xlZGdlci52MS5XYXRjaFRhc2tFeGVjdXRpb25zUmVzcG9uc2UuU25hcHNob3RIABIsCgZzeW5jZWQYAyABKAsyGi50YXNrbGVkZ2VyLnYxLldhdGNoU3luY2VkSAASRQoHY2hhbmdlcxgEIAEoCzIyLnRhc2tsZWRnZXIudjEuV2F0Y2hUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlLkNoYW5nZXNIABIyCglrZWVwYWxpdmUYBSABKAsyHS50YXNrbGVkZ2VyLnYxLldhdGNoS2VlcGFsaXZlSAASLAoGcmVzeW5jGAYgASgLMhoudGFza2xlZGdlci52MS5XYXRjaFJlc3luY0gAEj0KA2VuZBgHIAEoCzIuLnRhc2tsZWRnZXIudjEuV2F0Y2hUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlLkVuZEgAGkcKCFNuYXBzaG90EjsKD3Rhc2tfZXhlY3V0aW9ucxgBIAMoCzIiLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbkNoYW5nZRpGCgdDaGFuZ2VzEjsKD3Rhc2tfZXhlY3V0aW9ucxgBIAMoCzIiLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbkNoYW5nZRo7CgNFbmQSNAoOZmxvd19leGVjdXRpb24YASABKAsyHC50YXNrbGVkZ2VyLnYxLkZsb3dFeGVjdXRpb25CCQoHY29udGVudCLXAgoTVGFza0V4ZWN1dGlvbkNoYW5nZRI2Cg50YXNrX2V4ZWN1dGlvbhgBIAEoCzIcLnRhc2tsZWRnZXIudjEuVGFza0V4ZWN1dGlvbkgAEj0KB3JlbW92ZWQYAiABKAsyKi50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb25DaGFuZ2UuUmVtb3ZlZEgAEhAKCHJldmlzaW9uGAMgASgDEjQKBHR5cGUYBCABKA4yJi50YXNrbGVkZ2VyLnYxLlRhc2tFeGVjdXRpb25FdmVudC5UeXBlEhgKEHBheWxvYWRzX29taXR0ZWQYBSABKAgaXQoHUmVtb3ZlZBIKCgJpZBgBIAEoCRIZChFmbG93X2V4ZWN1dGlvbl9pZBgCIAEoCRIrCgZyZWFzb24YAyABKA4yGy50YXNrbGVkZ2VyLnYxLldhdGNoUmVtb3ZhbEIICgZjaGFuZ2Uy3Q0KFFRhc2tFeGVjdXRpb25TZXJ2aWNlEnEKE0NyZWF0ZVRhc2tFeGVjdXRpb24SKS50YXNrbGVkZ2VyLnYxLkNyZWF0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0GioudGFza2xlZGdlci52MS5DcmVhdGVUYXNrRXhlY3V0aW9uUmVzcG9uc2UiA5ACAhKDAQoZQmF0Y2hDcmVhdGVUYXNrRXhlY3V0aW9ucxIvLnRhc2tsZWRnZXIudjEuQmF0Y2hDcmVhdGVUYXNrRXhlY3V0aW9uc1JlcXVlc3QaMC50YXNrbGVkZ2VyLnYxLkJhdGNoQ3JlYXRlVGFza0V4ZWN1dGlvbnNSZXNwb25zZSIDkAICEngKFEluZ2VzdFRhc2tFeGVjdXRpb25zEioudGFza2xlZGdlci52MS5Jbmdlc3RUYXNrRXhlY3V0aW9uc1JlcXVlc3QaKy50YXNrbGVkZ2VyLnYxLkluZ2VzdFRhc2tFeGVjdXRpb25zUmVzcG9uc2UiA5ACAigBMAESaAoQR2V0VGFza0V4ZWN1dGlvbhImLnRhc2tsZWRnZXIudjEuR2V0VGFza0V4ZWN1dGlvblJlcXVlc3QaJy50YXNrbGVkZ2VyLnYxLkdldFRhc2tFeGVjdXRpb25SZXNwb25zZSIDkAIBEnoKFkJhdGNoR2V0VGFza0V4ZWN1dGlvbnMSLC50YXNrbGVkZ2VyLnYxLkJhdGNoR2V0VGFza0V4ZWN1dGlvbnNSZXF1ZXN0Gi0udGFza2xlZGdlci52MS5CYXRjaEdldFRhc2tFeGVjdXRpb25zUmVzcG9uc2UiA5ACAhJuChJMaXN0VGFza0V4ZWN1dGlvbnMSKC50YXNrbGVkZ2VyLnYxLkxpc3RUYXNrRXhlY3V0aW9uc1JlcXVlc3QaKS50YXNrbGVkZ2VyLnYxLkxpc3RUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlIgOQAgEScQoTVXBkYXRlVGFza0V4ZWN1dGlvbhIpLnRhc2tsZWRnZXIudjEuVXBkYXRlVGFza0V4ZWN1dGlvblJlcXVlc3QaKi50YXNrbGVkZ2VyLnYxLlVwZGF0ZVRhc2tFeGVjdXRpb25SZXNwb25zZSIDkAICEnEKE0NhbmNlbFRhc2tFeGVjdXRpb24SKS50YXNrbGVkZ2VyLnYxLkNhbmNlbFRhc2tFeGVjdXRpb25SZXF1ZXN0GioudGFza2xlZGdlci52MS5DYW5jZWxUYXNrRXhlY3V0aW9uUmVzcG9uc2UiA5ACAhJxChNEZWxldGVUYXNrRXhlY3V0aW9uEikudGFza2xlZGdlci52MS5EZWxldGVUYXNrRXhlY3V0aW9uUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuRGVsZXRlVGFza0V4ZWN1dGlvblJlc3BvbnNlIgOQAgISdwoVVW5kZWxldGVUYXNrRXhlY3V0aW9uEisudGFza2xlZGdlci52MS5VbmRlbGV0ZVRhc2tFeGVjdXRpb25SZXF1ZXN0GiwudGFza2xlZGdlci52MS5VbmRlbGV0ZVRhc2tFeGVjdXRpb25SZXNwb25zZSIDkAICEmUKD0Fkb3B0TGF0ZVJlc3VsdBIlLnRhc2tsZWRnZXIudjEuQWRvcHRMYXRlUmVzdWx0UmVxdWVzdBomLnRhc2tsZWRnZXIudjEuQWRvcHRMYXRlUmVzdWx0UmVzcG9uc2UiA5ACAhJiCg5VcGRhdGVUYXNrVGFncxIkLnRhc2tsZWRnZXIudjEuVXBkYXRlVGFza1RhZ3NSZXF1ZXN0GiUudGFza2xlZGdlci52MS5VcGRhdGVUYXNrVGFnc1Jlc3BvbnNlIgOQAgISfQoXTGlzdFRhc2tFeGVjdXRpb25FdmVudHMSLS50YXNrbGVkZ2VyLnYxLkxpc3RUYXNrRXhlY3V0aW9uRXZlbnRzUmVxdWVzdBouLnRhc2tsZWRnZXIudjEuTGlzdFRhc2tFeGVjdXRpb25FdmVudHNSZXNwb25zZSIDkAIBEmsKEVdhaXRUYXNrRXhlY3V0aW9uEicudGFza2xlZGdlci52MS5XYWl0VGFza0V4ZWN1dGlvblJlcXVlc3QaKC50YXNrbGVkZ2VyLnYxLldhaXRUYXNrRXhlY3V0aW9uUmVzcG9uc2UiA5ACARJzChNXYXRjaFRhc2tFeGVjdXRpb25zEikudGFza2xlZGdlci52MS5XYXRjaFRhc2tFeGVjdXRpb25zUmVxdWVzdBoqLnRhc2tsZWRnZXIudjEuV2F0Y2hUYXNrRXhlY3V0aW9uc1Jlc3BvbnNlIgOQAgEwAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_google_rpc_status, file_taskledger_v1_flow_execution, file_taskledger_v1_outcome, file_taskledger_v1_task_execution, file_taskledger_v1_task_execution_event, file_taskledger_v1_view, file_taskledger_v1_watch]);
 
 /**
  * A report about one execution of a task.
@@ -214,6 +214,101 @@ export const BatchCreateTaskExecutionsResponse_ResultSchema: GenMessage<BatchCre
   messageDesc(file_taskledger_v1_task_execution_service, 3, 0);
 
 /**
+ * One item of a stream of reports.
+ *
+ * @generated from message taskledger.v1.IngestTaskExecutionsRequest
+ */
+export type IngestTaskExecutionsRequest = Message<"taskledger.v1.IngestTaskExecutionsRequest"> & {
+  /**
+   * Names the item in its acknowledgement. Chosen by the caller, greater than that of the item before in the
+   * same stream; it need not begin at any number, nor be the next.
+   *
+   * @generated from field: uint64 sequence_number = 1;
+   */
+  sequenceNumber: bigint;
+
+  /**
+   * The report. It is validated by itself.
+   *
+   * @generated from field: taskledger.v1.CreateTaskExecutionRequest request = 2;
+   */
+  request?: CreateTaskExecutionRequest | undefined;
+};
+
+/**
+ * Describes the message taskledger.v1.IngestTaskExecutionsRequest.
+ * Use `create(IngestTaskExecutionsRequestSchema)` to create a new message.
+ */
+export const IngestTaskExecutionsRequestSchema: GenMessage<IngestTaskExecutionsRequest> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 4);
+
+/**
+ * What became of some of the items that were sent before.
+ *
+ * @generated from message taskledger.v1.IngestTaskExecutionsResponse
+ */
+export type IngestTaskExecutionsResponse = Message<"taskledger.v1.IngestTaskExecutionsResponse"> & {
+  /**
+   * The acknowledgements, 1 to 500. Each item has one, in whichever message.
+   *
+   * @generated from field: repeated taskledger.v1.IngestTaskExecutionsResponse.Acknowledgement acknowledgements = 1;
+   */
+  acknowledgements: IngestTaskExecutionsResponse_Acknowledgement[];
+};
+
+/**
+ * Describes the message taskledger.v1.IngestTaskExecutionsResponse.
+ * Use `create(IngestTaskExecutionsResponseSchema)` to create a new message.
+ */
+export const IngestTaskExecutionsResponseSchema: GenMessage<IngestTaskExecutionsResponse> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 5);
+
+/**
+ * What became of one item.
+ *
+ * @generated from message taskledger.v1.IngestTaskExecutionsResponse.Acknowledgement
+ */
+export type IngestTaskExecutionsResponse_Acknowledgement = Message<"taskledger.v1.IngestTaskExecutionsResponse.Acknowledgement"> & {
+  /**
+   * The sequence number of the item.
+   *
+   * @generated from field: uint64 sequence_number = 1;
+   */
+  sequenceNumber: bigint;
+
+  /**
+   * Either the answer or the error.
+   *
+   * @generated from oneof taskledger.v1.IngestTaskExecutionsResponse.Acknowledgement.result
+   */
+  result: {
+    /**
+     * What CreateTaskExecution would have answered. The record is committed.
+     *
+     * @generated from field: taskledger.v1.CreateTaskExecutionResponse response = 2;
+     */
+    value: CreateTaskExecutionResponse;
+    case: "response";
+  } | {
+    /**
+     * Why the report was refused, with the same details as the error of CreateTaskExecution. Nothing was
+     * written; sending it again is of use only if the details hold a google.rpc.RetryInfo.
+     *
+     * @generated from field: google.rpc.Status error = 3;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message taskledger.v1.IngestTaskExecutionsResponse.Acknowledgement.
+ * Use `create(IngestTaskExecutionsResponse_AcknowledgementSchema)` to create a new message.
+ */
+export const IngestTaskExecutionsResponse_AcknowledgementSchema: GenMessage<IngestTaskExecutionsResponse_Acknowledgement> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 5, 0);
+
+/**
  * A request for one TaskExecution.
  *
  * @generated from message taskledger.v1.GetTaskExecutionRequest
@@ -248,7 +343,7 @@ export type GetTaskExecutionRequest = Message<"taskledger.v1.GetTaskExecutionReq
  * Use `create(GetTaskExecutionRequestSchema)` to create a new message.
  */
 export const GetTaskExecutionRequestSchema: GenMessage<GetTaskExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 4);
+  messageDesc(file_taskledger_v1_task_execution_service, 6);
 
 /**
  * The TaskExecution that was asked for.
@@ -269,7 +364,86 @@ export type GetTaskExecutionResponse = Message<"taskledger.v1.GetTaskExecutionRe
  * Use `create(GetTaskExecutionResponseSchema)` to create a new message.
  */
 export const GetTaskExecutionResponseSchema: GenMessage<GetTaskExecutionResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 5);
+  messageDesc(file_taskledger_v1_task_execution_service, 7);
+
+/**
+ * A request for many TaskExecutions.
+ *
+ * @generated from message taskledger.v1.BatchGetTaskExecutionsRequest
+ */
+export type BatchGetTaskExecutionsRequest = Message<"taskledger.v1.BatchGetTaskExecutionsRequest"> & {
+  /**
+   * The lookups, 1 to 1000. Each is validated by itself; the same record may be asked for more than once.
+   *
+   * @generated from field: repeated taskledger.v1.GetTaskExecutionRequest requests = 1;
+   */
+  requests: GetTaskExecutionRequest[];
+};
+
+/**
+ * Describes the message taskledger.v1.BatchGetTaskExecutionsRequest.
+ * Use `create(BatchGetTaskExecutionsRequestSchema)` to create a new message.
+ */
+export const BatchGetTaskExecutionsRequestSchema: GenMessage<BatchGetTaskExecutionsRequest> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 8);
+
+/**
+ * What was found by each lookup.
+ *
+ * @generated from message taskledger.v1.BatchGetTaskExecutionsResponse
+ */
+export type BatchGetTaskExecutionsResponse = Message<"taskledger.v1.BatchGetTaskExecutionsResponse"> & {
+  /**
+   * One result for each lookup, in the same order.
+   *
+   * @generated from field: repeated taskledger.v1.BatchGetTaskExecutionsResponse.Result results = 1;
+   */
+  results: BatchGetTaskExecutionsResponse_Result[];
+};
+
+/**
+ * Describes the message taskledger.v1.BatchGetTaskExecutionsResponse.
+ * Use `create(BatchGetTaskExecutionsResponseSchema)` to create a new message.
+ */
+export const BatchGetTaskExecutionsResponseSchema: GenMessage<BatchGetTaskExecutionsResponse> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 9);
+
+/**
+ * The result of one lookup.
+ *
+ * @generated from message taskledger.v1.BatchGetTaskExecutionsResponse.Result
+ */
+export type BatchGetTaskExecutionsResponse_Result = Message<"taskledger.v1.BatchGetTaskExecutionsResponse.Result"> & {
+  /**
+   * Either the answer or the error.
+   *
+   * @generated from oneof taskledger.v1.BatchGetTaskExecutionsResponse.Result.result
+   */
+  result: {
+    /**
+     * What GetTaskExecution would have answered.
+     *
+     * @generated from field: taskledger.v1.GetTaskExecutionResponse response = 1;
+     */
+    value: GetTaskExecutionResponse;
+    case: "response";
+  } | {
+    /**
+     * Why there is no record, with the same details as the error of GetTaskExecution.
+     *
+     * @generated from field: google.rpc.Status error = 2;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message taskledger.v1.BatchGetTaskExecutionsResponse.Result.
+ * Use `create(BatchGetTaskExecutionsResponse_ResultSchema)` to create a new message.
+ */
+export const BatchGetTaskExecutionsResponse_ResultSchema: GenMessage<BatchGetTaskExecutionsResponse_Result> = /*@__PURE__*/
+  messageDesc(file_taskledger_v1_task_execution_service, 9, 0);
 
 /**
  * A request for one page of TaskExecutions.
@@ -367,7 +541,7 @@ export type ListTaskExecutionsRequest = Message<"taskledger.v1.ListTaskExecution
  * Use `create(ListTaskExecutionsRequestSchema)` to create a new message.
  */
 export const ListTaskExecutionsRequestSchema: GenMessage<ListTaskExecutionsRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 6);
+  messageDesc(file_taskledger_v1_task_execution_service, 10);
 
 /**
  * One page of TaskExecutions.
@@ -395,7 +569,7 @@ export type ListTaskExecutionsResponse = Message<"taskledger.v1.ListTaskExecutio
  * Use `create(ListTaskExecutionsResponseSchema)` to create a new message.
  */
 export const ListTaskExecutionsResponseSchema: GenMessage<ListTaskExecutionsResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 7);
+  messageDesc(file_taskledger_v1_task_execution_service, 11);
 
 /**
  * A request to amend a TaskExecution.
@@ -472,7 +646,7 @@ export type UpdateTaskExecutionRequest = Message<"taskledger.v1.UpdateTaskExecut
  * Use `create(UpdateTaskExecutionRequestSchema)` to create a new message.
  */
 export const UpdateTaskExecutionRequestSchema: GenMessage<UpdateTaskExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 8);
+  messageDesc(file_taskledger_v1_task_execution_service, 12);
 
 /**
  * The amended TaskExecution.
@@ -500,7 +674,7 @@ export type UpdateTaskExecutionResponse = Message<"taskledger.v1.UpdateTaskExecu
  * Use `create(UpdateTaskExecutionResponseSchema)` to create a new message.
  */
 export const UpdateTaskExecutionResponseSchema: GenMessage<UpdateTaskExecutionResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 9);
+  messageDesc(file_taskledger_v1_task_execution_service, 13);
 
 /**
  * A request to cancel a TaskExecution.
@@ -535,7 +709,7 @@ export type CancelTaskExecutionRequest = Message<"taskledger.v1.CancelTaskExecut
  * Use `create(CancelTaskExecutionRequestSchema)` to create a new message.
  */
 export const CancelTaskExecutionRequestSchema: GenMessage<CancelTaskExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 10);
+  messageDesc(file_taskledger_v1_task_execution_service, 14);
 
 /**
  * The cancelled TaskExecution.
@@ -556,7 +730,7 @@ export type CancelTaskExecutionResponse = Message<"taskledger.v1.CancelTaskExecu
  * Use `create(CancelTaskExecutionResponseSchema)` to create a new message.
  */
 export const CancelTaskExecutionResponseSchema: GenMessage<CancelTaskExecutionResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 11);
+  messageDesc(file_taskledger_v1_task_execution_service, 15);
 
 /**
  * A request to delete a TaskExecution.
@@ -591,7 +765,7 @@ export type DeleteTaskExecutionRequest = Message<"taskledger.v1.DeleteTaskExecut
  * Use `create(DeleteTaskExecutionRequestSchema)` to create a new message.
  */
 export const DeleteTaskExecutionRequestSchema: GenMessage<DeleteTaskExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 12);
+  messageDesc(file_taskledger_v1_task_execution_service, 16);
 
 /**
  * The deleted TaskExecution.
@@ -612,7 +786,7 @@ export type DeleteTaskExecutionResponse = Message<"taskledger.v1.DeleteTaskExecu
  * Use `create(DeleteTaskExecutionResponseSchema)` to create a new message.
  */
 export const DeleteTaskExecutionResponseSchema: GenMessage<DeleteTaskExecutionResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 13);
+  messageDesc(file_taskledger_v1_task_execution_service, 17);
 
 /**
  * A request to undelete a TaskExecution.
@@ -647,7 +821,7 @@ export type UndeleteTaskExecutionRequest = Message<"taskledger.v1.UndeleteTaskEx
  * Use `create(UndeleteTaskExecutionRequestSchema)` to create a new message.
  */
 export const UndeleteTaskExecutionRequestSchema: GenMessage<UndeleteTaskExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 14);
+  messageDesc(file_taskledger_v1_task_execution_service, 18);
 
 /**
  * The undeleted TaskExecution.
@@ -668,7 +842,7 @@ export type UndeleteTaskExecutionResponse = Message<"taskledger.v1.UndeleteTaskE
  * Use `create(UndeleteTaskExecutionResponseSchema)` to create a new message.
  */
 export const UndeleteTaskExecutionResponseSchema: GenMessage<UndeleteTaskExecutionResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 15);
+  messageDesc(file_taskledger_v1_task_execution_service, 19);
 
 /**
  * A request to adopt a result that came too late.
@@ -696,7 +870,7 @@ export type AdoptLateResultRequest = Message<"taskledger.v1.AdoptLateResultReque
  * Use `create(AdoptLateResultRequestSchema)` to create a new message.
  */
 export const AdoptLateResultRequestSchema: GenMessage<AdoptLateResultRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 16);
+  messageDesc(file_taskledger_v1_task_execution_service, 20);
 
 /**
  * The new record.
@@ -717,7 +891,7 @@ export type AdoptLateResultResponse = Message<"taskledger.v1.AdoptLateResultResp
  * Use `create(AdoptLateResultResponseSchema)` to create a new message.
  */
 export const AdoptLateResultResponseSchema: GenMessage<AdoptLateResultResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 17);
+  messageDesc(file_taskledger_v1_task_execution_service, 21);
 
 /**
  * A request to add and remove tags.
@@ -738,7 +912,7 @@ export type UpdateTaskTagsRequest = Message<"taskledger.v1.UpdateTaskTagsRequest
  * Use `create(UpdateTaskTagsRequestSchema)` to create a new message.
  */
 export const UpdateTaskTagsRequestSchema: GenMessage<UpdateTaskTagsRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 18);
+  messageDesc(file_taskledger_v1_task_execution_service, 22);
 
 /**
  * One change of the tags of one TaskExecution.
@@ -780,7 +954,7 @@ export type TaskTagOperation = Message<"taskledger.v1.TaskTagOperation"> & {
  * Use `create(TaskTagOperationSchema)` to create a new message.
  */
 export const TaskTagOperationSchema: GenMessage<TaskTagOperation> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 19);
+  messageDesc(file_taskledger_v1_task_execution_service, 23);
 
 /**
  * What to do with a tag.
@@ -821,7 +995,7 @@ export type TaskTagOperation_Action = (typeof TaskTagOperation_Action)[keyof typ
  * Describes the enum taskledger.v1.TaskTagOperation.Action.
  */
 export const TaskTagOperation_ActionSchema: GenEnum<TaskTagOperation_Action> = /*@__PURE__*/
-  enumDesc(file_taskledger_v1_task_execution_service, 19, 0);
+  enumDesc(file_taskledger_v1_task_execution_service, 23, 0);
 
 /**
  * What became of each operation.
@@ -842,7 +1016,7 @@ export type UpdateTaskTagsResponse = Message<"taskledger.v1.UpdateTaskTagsRespon
  * Use `create(UpdateTaskTagsResponseSchema)` to create a new message.
  */
 export const UpdateTaskTagsResponseSchema: GenMessage<UpdateTaskTagsResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 20);
+  messageDesc(file_taskledger_v1_task_execution_service, 24);
 
 /**
  * What an operation did.
@@ -897,7 +1071,7 @@ export type UpdateTaskTagsResponse_Result = (typeof UpdateTaskTagsResponse_Resul
  * Describes the enum taskledger.v1.UpdateTaskTagsResponse.Result.
  */
 export const UpdateTaskTagsResponse_ResultSchema: GenEnum<UpdateTaskTagsResponse_Result> = /*@__PURE__*/
-  enumDesc(file_taskledger_v1_task_execution_service, 20, 0);
+  enumDesc(file_taskledger_v1_task_execution_service, 24, 0);
 
 /**
  * A request for one page of the changes of a TaskExecution.
@@ -932,7 +1106,7 @@ export type ListTaskExecutionEventsRequest = Message<"taskledger.v1.ListTaskExec
  * Use `create(ListTaskExecutionEventsRequestSchema)` to create a new message.
  */
 export const ListTaskExecutionEventsRequestSchema: GenMessage<ListTaskExecutionEventsRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 21);
+  messageDesc(file_taskledger_v1_task_execution_service, 25);
 
 /**
  * One page of the changes of a TaskExecution.
@@ -960,7 +1134,7 @@ export type ListTaskExecutionEventsResponse = Message<"taskledger.v1.ListTaskExe
  * Use `create(ListTaskExecutionEventsResponseSchema)` to create a new message.
  */
 export const ListTaskExecutionEventsResponseSchema: GenMessage<ListTaskExecutionEventsResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 22);
+  messageDesc(file_taskledger_v1_task_execution_service, 26);
 
 /**
  * A request to wait for the end of a TaskExecution.
@@ -988,7 +1162,7 @@ export type WaitTaskExecutionRequest = Message<"taskledger.v1.WaitTaskExecutionR
  * Use `create(WaitTaskExecutionRequestSchema)` to create a new message.
  */
 export const WaitTaskExecutionRequestSchema: GenMessage<WaitTaskExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 23);
+  messageDesc(file_taskledger_v1_task_execution_service, 27);
 
 /**
  * The TaskExecution that was waited for.
@@ -1016,7 +1190,7 @@ export type WaitTaskExecutionResponse = Message<"taskledger.v1.WaitTaskExecution
  * Use `create(WaitTaskExecutionResponseSchema)` to create a new message.
  */
 export const WaitTaskExecutionResponseSchema: GenMessage<WaitTaskExecutionResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 24);
+  messageDesc(file_taskledger_v1_task_execution_service, 28);
 
 /**
  * A request to watch TaskExecutions. The filters are ANDed; without any, the whole organization is watched.
@@ -1079,7 +1253,7 @@ export type WatchTaskExecutionsRequest = Message<"taskledger.v1.WatchTaskExecuti
  * Use `create(WatchTaskExecutionsRequestSchema)` to create a new message.
  */
 export const WatchTaskExecutionsRequestSchema: GenMessage<WatchTaskExecutionsRequest> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 25);
+  messageDesc(file_taskledger_v1_task_execution_service, 29);
 
 /**
  * One message of a watch of TaskExecutions.
@@ -1155,7 +1329,7 @@ export type WatchTaskExecutionsResponse = Message<"taskledger.v1.WatchTaskExecut
  * Use `create(WatchTaskExecutionsResponseSchema)` to create a new message.
  */
 export const WatchTaskExecutionsResponseSchema: GenMessage<WatchTaskExecutionsResponse> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 26);
+  messageDesc(file_taskledger_v1_task_execution_service, 30);
 
 /**
  * Records as they are. At most 256, and about 256 KiB unless there is only one.
@@ -1176,7 +1350,7 @@ export type WatchTaskExecutionsResponse_Snapshot = Message<"taskledger.v1.WatchT
  * Use `create(WatchTaskExecutionsResponse_SnapshotSchema)` to create a new message.
  */
 export const WatchTaskExecutionsResponse_SnapshotSchema: GenMessage<WatchTaskExecutionsResponse_Snapshot> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 26, 0);
+  messageDesc(file_taskledger_v1_task_execution_service, 30, 0);
 
 /**
  * Records that have changed. At most 256, and about 256 KiB unless there is only one.
@@ -1197,7 +1371,7 @@ export type WatchTaskExecutionsResponse_Changes = Message<"taskledger.v1.WatchTa
  * Use `create(WatchTaskExecutionsResponse_ChangesSchema)` to create a new message.
  */
 export const WatchTaskExecutionsResponse_ChangesSchema: GenMessage<WatchTaskExecutionsResponse_Changes> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 26, 1);
+  messageDesc(file_taskledger_v1_task_execution_service, 30, 1);
 
 /**
  * The watched flow execution has ended, and no task execution of it is open; or it is deleted.
@@ -1218,7 +1392,7 @@ export type WatchTaskExecutionsResponse_End = Message<"taskledger.v1.WatchTaskEx
  * Use `create(WatchTaskExecutionsResponse_EndSchema)` to create a new message.
  */
 export const WatchTaskExecutionsResponse_EndSchema: GenMessage<WatchTaskExecutionsResponse_End> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 26, 2);
+  messageDesc(file_taskledger_v1_task_execution_service, 30, 2);
 
 /**
  * A TaskExecution as a watch tells of it.
@@ -1276,7 +1450,7 @@ export type TaskExecutionChange = Message<"taskledger.v1.TaskExecutionChange"> &
  * Use `create(TaskExecutionChangeSchema)` to create a new message.
  */
 export const TaskExecutionChangeSchema: GenMessage<TaskExecutionChange> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 27);
+  messageDesc(file_taskledger_v1_task_execution_service, 31);
 
 /**
  * A record that does not match the filter any more, or never did: then ignore it.
@@ -1311,7 +1485,7 @@ export type TaskExecutionChange_Removed = Message<"taskledger.v1.TaskExecutionCh
  * Use `create(TaskExecutionChange_RemovedSchema)` to create a new message.
  */
 export const TaskExecutionChange_RemovedSchema: GenMessage<TaskExecutionChange_Removed> = /*@__PURE__*/
-  messageDesc(file_taskledger_v1_task_execution_service, 27, 0);
+  messageDesc(file_taskledger_v1_task_execution_service, 31, 0);
 
 /**
  * Keeps the TaskExecutions of the caller's organization.
@@ -1359,6 +1533,36 @@ export const TaskExecutionService: GenService<{
     output: typeof BatchCreateTaskExecutionsResponseSchema;
   },
   /**
+   * Creates or moves on TaskExecutions as they are sent, for as long as the stream is open. Role: worker.
+   *
+   * Each item is decided as by CreateTaskExecution and acknowledged by its sequence number once it is
+   * committed, or refused; one that is refused does not affect the others. Items are acknowledged as they are
+   * done, in any order; those with the same key are decided in the order in which they were sent.
+   *
+   * The server stops reading while 2000 items or 8 MiB of them are not acknowledged, or their acknowledgements
+   * not read: send as fast as the stream takes it, and read all the while. A server that is busy takes items
+   * more slowly rather than refuse them. Closing the sending side ends the stream with OK after everything is
+   * acknowledged.
+   *
+   * A stream that ends in any other way is resumed by a new one, to any server: send again, in the same order,
+   * what was not acknowledged, numbered in any way. What was committed already is OUTCOME_UNCHANGED then, and
+   * so is acknowledged without being written twice. Before it ends a stream the server acknowledges what it
+   * has taken, unless the connection or the database is lost.
+   *
+   * Ends with INVALID_ARGUMENT if a sequence number is not greater than the one before; with RESOURCE_EXHAUSTED
+   * over the limit of streams, if an item is larger than a request may be, or if the server stays too busy for
+   * half a minute; with UNAUTHENTICATED when the credential is revoked or expires; with UNAVAILABLE when the
+   * database is away or the server shuts down; cut off, when the caller reads nothing for a minute. It needs
+   * HTTP/2: gRPC, or Connect.
+   *
+   * @generated from rpc taskledger.v1.TaskExecutionService.IngestTaskExecutions
+   */
+  ingestTaskExecutions: {
+    methodKind: "bidi_streaming";
+    input: typeof IngestTaskExecutionsRequestSchema;
+    output: typeof IngestTaskExecutionsResponseSchema;
+  },
+  /**
    * Gets one TaskExecution with its payloads, deleted or not. Role: viewer.
    *
    * Fails with NOT_FOUND if the organization has no such TaskExecution.
@@ -1369,6 +1573,23 @@ export const TaskExecutionService: GenService<{
     methodKind: "unary";
     input: typeof GetTaskExecutionRequestSchema;
     output: typeof GetTaskExecutionResponseSchema;
+  },
+  /**
+   * Gets many TaskExecutions with their payloads, deleted or not. Role: viewer.
+   *
+   * Each lookup is answered as by GetTaskExecution, and has a result of its own: one that finds nothing does
+   * not fail the others. The records of an answer have at most 4 MiB: one that does not fit has the error
+   * RESOURCE_EXHAUSTED with ERROR_REASON_MESSAGE_TOO_LARGE instead, and is returned when fewer are asked for; the
+   * first one always fits. The call fails as a whole only if it has no or too many lookups.
+   *
+   * It changes nothing, but is never sent with GET: so many lookups fit no URL.
+   *
+   * @generated from rpc taskledger.v1.TaskExecutionService.BatchGetTaskExecutions
+   */
+  batchGetTaskExecutions: {
+    methodKind: "unary";
+    input: typeof BatchGetTaskExecutionsRequestSchema;
+    output: typeof BatchGetTaskExecutionsResponseSchema;
   },
   /**
    * Lists TaskExecutions, newest first. Role: viewer.

@@ -1,0 +1,19 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { recheckOf } from "../auth/authentication-interceptor.ts";
+import { callerOf } from "../auth/caller.ts";
+import { emOf } from "../db/em.ts";
+import { requestIdOf } from "../server/request-id.ts";
+import { type IngestDeps, ingest } from "./ingest.ts";
+
+/** The method that takes a stream of reports. */
+export function ingestMethods(
+  deps: IngestDeps,
+): Pick<ServiceImpl<typeof TaskExecutionService>, "ingestTaskExecutions"> {
+  return {
+    ingestTaskExecutions(requests, ctx) {
+      const author = { caller: callerOf(ctx), requestId: requestIdOf(ctx) };
+      return ingest(deps, { em: emOf(ctx), author, signal: ctx.signal, recheck: recheckOf(ctx) }, requests);
+    },
+  };
+}
