@@ -1,8 +1,13 @@
 import { randomUUID } from "node:crypto";
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { pino } from "pino";
 import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import type {
+  CreateTaskExecutionRequestSchema,
+  IngestTaskExecutionsResponse_Acknowledgement,
+  TaskExecutionService,
+} from "../gen/taskledger/v1/task_execution_service_pb.ts";
 import { createApp } from "../src/app.ts";
 import type { Caller } from "../src/auth/caller.ts";
 import type { TestDatabase } from "./database.ts";
@@ -55,4 +60,19 @@ export async function outcomeOf(call: Promise<unknown>): Promise<string> {
 /** Returns the name of a number in a generated enum. */
 export function nameIn(names: Readonly<Record<string, number>>, value: number): string | undefined {
   return Object.keys(names).find((name) => names[name] === value);
+}
+
+/** Sends reports in one stream, numbered from 1, and returns the acknowledgements when it has ended well. */
+export async function ingestAll(
+  tasks: Client<typeof TaskExecutionService>,
+  requests: readonly MessageInitShape<typeof CreateTaskExecutionRequestSchema>[],
+): Promise<IngestTaskExecutionsResponse_Acknowledgement[]> {
+  async function* items() {
+    for (const [index, request] of requests.entries()) yield { sequenceNumber: BigInt(index + 1), request };
+  }
+  const acknowledgements: IngestTaskExecutionsResponse_Acknowledgement[] = [];
+  for await (const response of tasks.ingestTaskExecutions(items())) {
+    acknowledgements.push(...response.acknowledgements);
+  }
+  return acknowledgements;
 }

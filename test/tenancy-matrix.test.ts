@@ -53,6 +53,18 @@ const cases: Record<string, Case> = {
     "run",
     (id) => ({ lookup: { case: "key", value: { flowExecutionId: id, taskName: "task" } } }),
   ],
+  "IngestTaskExecutions request.flow_execution_id": [
+    "run",
+    (id) => ({ sequenceNumber: 1n, request: { ...report, taskExecutionIdx: 8, flowExecutionId: id } }),
+  ],
+  "BatchGetTaskExecutions requests.id": [
+    "task",
+    (id) => ({ requests: [{ lookup: { case: "id", value: id } }] }),
+  ],
+  "BatchGetTaskExecutions requests.key.flow_execution_id": [
+    "run",
+    (id) => ({ requests: [{ lookup: { case: "key", value: { flowExecutionId: id, taskName: "task" } } }] }),
+  ],
   "ListTaskExecutions flow_execution_id": ["run", (id) => ({ flowExecutionId: id })],
   "ListTaskExecutions flow_id": ["flow", (id) => ({ flowId: id })],
   "UpdateTaskExecution id": ["task", (id) => ({ id, etag: "1", updateMask: { paths: ["input"] } })],
@@ -188,7 +200,8 @@ describe("every id in every request", () => {
       (request: object) => Promise<Message> & AsyncIterable<Message>
     >;
     try {
-      const answer = client[method.localName]!(request);
+      const isOne = method.methodKind === "unary" || method.methodKind === "server_streaming";
+      const answer = client[method.localName]!(isOne ? request : streamOf(request));
       // Of a stream the first message, which hangs up.
       const response = method.methodKind === "unary" ? await answer : await firstOf(answer);
       return Buffer.from(toBinary(method.output, response)).toString("latin1").replaceAll(requestId, "");
@@ -226,6 +239,10 @@ describe("every id in every request", () => {
     return JSON.stringify(await Promise.all(rows));
   }
 });
+
+async function* streamOf<T>(item: T): AsyncGenerator<T> {
+  yield item;
+}
 
 async function firstOf(stream: AsyncIterable<Message>): Promise<Message> {
   for await (const message of stream) {

@@ -57,7 +57,7 @@ export const limitRanges = {
   /** Ingest streams in this process. Each may hold a few megabytes that are not written yet. */
   maxIngestStreams: range(100, 1, 10_000),
   /** Ingest streams of one organization in this process, so that one with many writers leaves room for others. */
-  maxIngestStreamsPerOrganization: range(25, 1, 10_000),
+  maxIngestStreamsPerOrganization: range(50, 1, 10_000),
 
   // Connections
 

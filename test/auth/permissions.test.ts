@@ -23,6 +23,7 @@ describe("permissions", () => {
     worker: [
       "createTaskExecution",
       "batchCreateTaskExecutions",
+      "ingestTaskExecutions",
       "claimTaskExecutions",
       "heartbeatTaskExecutions",
       "reportTaskExecutions",
@@ -48,5 +49,5 @@ describe("permissions", () => {
 });
 
 function isRead(name: string): boolean {
-  return /^(get|list|validate|wait|watch)/.test(name) && name !== "listApiKeys";
+  return /^(get|batchGet|list|validate|wait|watch)/.test(name) && name !== "listApiKeys";
 }

@@ -23,7 +23,7 @@ import {
 import { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
 import { services } from "../../src/app.ts";
 import { defaultOrganizationId } from "../../src/organization/bootstrap.ts";
-import { outcomeOf } from "../client.ts";
+import { ingestAll, outcomeOf } from "../client.ts";
 import { asSuperuser, openDatabase, type TestDatabase } from "../database.ts";
 import { givenRun } from "../runs.ts";
 import { serviceAt, startTestService, type TestService } from "../service.ts";
@@ -144,6 +144,11 @@ const mutations: Record<string, Prepare> = {
       status: Status.RUNNING,
     }));
     return () => service.client(TaskExecutionService).batchCreateTaskExecutions({ requests });
+  },
+  async IngestTaskExecutions(service) {
+    const { flowExecutionId } = await givenRun(database.orm, defaultOrganizationId, ["task"]);
+    const request = { flowExecutionId, taskName: "task", status: Status.RUNNING };
+    return () => ingestAll(service.client(TaskExecutionService), [request]);
   },
   async UpdateTaskExecution(service) {
     const { id, etag } = await givenRecord(service, Status.COMPLETED);

@@ -21,7 +21,7 @@ import { services } from "../../src/app.ts";
 import { forOrganization } from "../../src/db/organization.ts";
 import { inTransaction } from "../../src/db/transaction.ts";
 import { defaultOrganizationId } from "../../src/organization/bootstrap.ts";
-import { outcomeOf } from "../client.ts";
+import { ingestAll, outcomeOf } from "../client.ts";
 import { openDatabase, type TestDatabase } from "../database.ts";
 import { givenRun } from "../runs.ts";
 import { startTestService, type TestService } from "../service.ts";
@@ -254,6 +254,15 @@ describe("a pool", () => {
         service.client(TaskExecutionService).batchCreateTaskExecutions({
           requests: [0, 1].map((more) => ({ ...report, taskExecutionIdx: 2 * index + more })),
         });
+    },
+    async IngestTaskExecutions(service) {
+      const { flowExecutionId } = await givenRun(database.orm, defaultOrganizationId, ["task"]);
+      const report = { flowExecutionId, taskName: "task", status: Status.RUNNING };
+      return (index) =>
+        ingestAll(
+          service.client(TaskExecutionService),
+          [0, 1].map((more) => ({ ...report, taskExecutionIdx: 2 * index + more })),
+        );
     },
     async UpdateTaskExecution(service) {
       const { id, etag } = await givenRecord(service, Status.COMPLETED);
