@@ -5,6 +5,8 @@ import type { MikroORM } from "@mikro-orm/postgresql";
 import { pino } from "pino";
 import { createApp, createDispatch } from "../../src/app.ts";
 import type { Authenticate } from "../../src/auth/authentication-interceptor.ts";
+import { defaultIngestLimits, type IngestLimits } from "../../src/ingest/ingest-limits.ts";
+import type { IngestRoom } from "../../src/ingest/ingest-room.ts";
 import { createAdapter } from "../../src/server/adapter.ts";
 import { defaultLimits, type Limits } from "../../src/server/limits.ts";
 import { createListener } from "../../src/server/listener.ts";
@@ -18,6 +20,7 @@ export interface WatchServer extends AsyncDisposable {
   readonly port: number;
   readonly origin: string;
   readonly feeds: Feeds;
+  readonly ingestRoom: IngestRoom;
   readonly transport: Transport;
   client<Desc extends DescService>(service: Desc): Client<Desc>;
   /** Stops as a service does. */
@@ -28,6 +31,7 @@ export interface WatchServer extends AsyncDisposable {
 export interface WatchServerOptions {
   readonly authenticate: Authenticate;
   readonly watchLimits?: Partial<WatchLimits>;
+  readonly ingestLimits?: Partial<IngestLimits>;
   readonly limits?: Partial<Limits>;
   readonly now?: () => Date;
 }
@@ -46,6 +50,7 @@ export async function startWatchServer(orm: MikroORM, options: WatchServerOption
     readiness,
     limits,
     watchLimits: { ...defaultWatchLimits, ...options.watchLimits },
+    ingestLimits: { ...defaultIngestLimits, ...options.ingestLimits },
     ...(options.now && { now: options.now }),
   });
   const adapter = createAdapter({ ...app, limits, logger: log, readiness, corsOrigins: [] });
@@ -57,6 +62,7 @@ export async function startWatchServer(orm: MikroORM, options: WatchServerOption
     port,
     origin,
     feeds: app.feeds,
+    ingestRoom: app.ingestRoom,
     transport,
     client: (service) => createClient(service, transport),
     drain() {
