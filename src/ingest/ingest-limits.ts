@@ -25,8 +25,8 @@ export const defaultIngestLimits = {
 
   /** How often the credential is checked again. With the age of a cached key, one that is revoked stops within 5 s. */
   recheckMs: 2 * second,
-  /** How long an item is kept that the service is too busy to write, before the stream ends. */
-  pushBackMs: 30 * second,
+  /** How long it is tried to write an item that can be written, but not now, before the stream ends. */
+  retryMs: 30 * second,
 } as const;
 
 /** See {@link defaultIngestLimits}. */

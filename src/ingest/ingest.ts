@@ -83,7 +83,7 @@ class IngestStream {
   #failure: unknown;
   /** Whether an item was given up. Then none is begun any more: it could overtake an earlier one of its key. */
   #isLost = false;
-  /** Ends when the service may be less busy. */
+  /** Ends when the service may be less busy. Until then no item is begun. */
   #pause: Promise<void> | undefined;
 
   constructor(deps: IngestDeps, call: IngestCall) {
@@ -203,7 +203,7 @@ class IngestStream {
   ): Promise<void> {
     if (before !== undefined) await before;
     try {
-      this.#acknowledge(sequenceNumber, await this.#untilTaken(report), bytes);
+      this.#acknowledge(sequenceNumber, await this.#untilSettled(report), bytes);
     } catch (error) {
       // Not acknowledged: the caller sends it again.
       this.#lose(error);
@@ -214,32 +214,36 @@ class IngestStream {
   }
 
   /**
-   * Writes an item, again while the service is too busy for it; meanwhile no other is begun.
+   * Writes an item, again if that can help: who sends it hears of it when it is settled, one way or the other.
    *
-   * @throws LedgerError if it stays too busy, or the database is away
+   * While the service is too busy nothing else is begun either. An item that others keep in the way of waits alone.
+   *
+   * @throws LedgerError if it can still not be written after a while, or the database is away
    */
-  async #untilTaken(report: Report): Promise<ChangeResult> {
-    const giveUp = performance.now() + this.#deps.limits.pushBackMs;
+  async #untilSettled(report: Report): Promise<ChangeResult> {
+    const giveUp = performance.now() + this.#deps.limits.retryMs;
     for (;;) {
       while (this.#pause) await this.#pause;
       if (this.#isLost) throw this.#failure;
       const result = await this.#apply(report);
-      if (!("refused" in result)) {
+      const trouble = "refused" in result ? troubleOf(result.refused) : undefined;
+      if (trouble === undefined) {
         return result;
       }
-      const { refused } = result;
-      const code = problemCodes[refused.problem];
-      const retryAfterMs = code === Code.ResourceExhausted ? refused.facts.retryAfterMs : undefined;
-      const hasTime = this.#failure === undefined && performance.now() < giveUp;
-      if (code === Code.Unavailable || (retryAfterMs !== undefined && !hasTime)) {
-        throw refused;
+      const { code, error } = trouble;
+      const { retryAfterMs } = error.facts;
+      const isOver = this.#failure !== undefined || performance.now() >= giveUp;
+      if (isOver || code === Code.Unavailable || retryAfterMs === undefined) {
+        throw error;
       }
-      if (retryAfterMs === undefined) {
-        return result;
+      const wait = sleep(retryAfterMs);
+      if (code === Code.ResourceExhausted) {
+        this.#pause ??= wait.then(() => {
+          this.#pause = undefined;
+        });
+      } else {
+        await wait;
       }
-      this.#pause ??= sleep(retryAfterMs).then(() => {
-        this.#pause = undefined;
-      });
     }
   }
 
@@ -285,6 +289,14 @@ class IngestStream {
     });
     return this.#done.splice(0, end === -1 ? this.#done.length : end);
   }
+}
+
+/** Returns what was wrong with the service, and not with the item, if that was it. */
+function troubleOf(error: LedgerError): { readonly code: Code; readonly error: LedgerError } | undefined {
+  const code = problemCodes[error.problem];
+  const isTrouble =
+    code === Code.Unavailable || code === Code.DeadlineExceeded || error.facts.retryAfterMs !== undefined;
+  return isTrouble ? { code, error } : undefined;
 }
 
 function payloadBytesOf({ payloads: { input = "", output = "", error = "" } }: Report): number {

@@ -292,7 +292,7 @@ export type IngestTaskExecutionsResponse_Acknowledgement = Message<"taskledger.v
   } | {
     /**
      * Why the report was refused, with the same details as the error of CreateTaskExecution. Nothing was
-     * written; sending it again is of use only if the details hold a google.rpc.RetryInfo.
+     * written, and sending it again is of no use: what can be repeated the server has repeated.
      *
      * @generated from field: google.rpc.Status error = 3;
      */
@@ -1545,15 +1545,17 @@ export const TaskExecutionService: GenService<{
    * acknowledged.
    *
    * A stream that ends in any other way is resumed by a new one, to any server: send again, in the same order,
-   * what was not acknowledged, numbered in any way. What was committed already is OUTCOME_UNCHANGED then, and
-   * so is acknowledged without being written twice. Before it ends a stream the server acknowledges what it
-   * has taken, unless the connection or the database is lost.
+   * what was not acknowledged, numbered in any way. Nothing is written twice: what was committed already is
+   * acknowledged with OUTCOME_UNCHANGED then, or, if a later item has moved the record on meanwhile, refused with
+   * FAILED_PRECONDITION and the record as it is. Before it ends a stream the server acknowledges what it has
+   * taken, unless the connection or the database is lost.
    *
    * Ends with INVALID_ARGUMENT if a sequence number is not greater than the one before; with RESOURCE_EXHAUSTED
-   * over the limit of streams, if an item is larger than a request may be, or if the server stays too busy for
-   * half a minute; with UNAUTHENTICATED when the credential is revoked or expires; with UNAVAILABLE when the
-   * database is away or the server shuts down; cut off, when the caller reads nothing for a minute. It needs
-   * HTTP/2: gRPC, or Connect.
+   * over the limit of streams, or if an item is larger than a request may be; with RESOURCE_EXHAUSTED, ABORTED or
+   * DEADLINE_EXCEEDED if an item could not be written for half a minute, because the server is too busy or others
+   * keep its flow execution locked; with UNAUTHENTICATED when the credential is revoked or expires; with
+   * UNAVAILABLE when the database is away or the server shuts down; cut off, when the caller reads nothing for a
+   * minute. It needs HTTP/2: gRPC, gRPC-Web or Connect.
    *
    * @generated from rpc taskledger.v1.TaskExecutionService.IngestTaskExecutions
    */
