@@ -1,18 +1,25 @@
 import { randomUUID } from "node:crypto";
 import type { JsonValue } from "@bufbuild/protobuf";
-import { fromJson } from "@bufbuild/protobuf";
-import { ValueSchema } from "@bufbuild/protobuf/wkt";
-import { type Client, ConnectError } from "@connectrpc/connect";
+import { fromJson, toBinary } from "@bufbuild/protobuf";
+import { anyUnpack, ValueSchema } from "@bufbuild/protobuf/wkt";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import type { Status as ItemStatus } from "../../gen/google/rpc/status_pb.ts";
 import { ConflictSchema, Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
+import { FlowExecution_Dispatch as Dispatch } from "../../gen/taskledger/v1/flow_execution_pb.ts";
+import { FlowExecutionService } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
+import { FlowService } from "../../gen/taskledger/v1/flow_service_pb.ts";
 import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
 import { TaskExecution_Status as Status } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import {
   TaskTagOperation_Action as Action,
+  BatchGetTaskExecutionsResponseSchema,
   UpdateTaskTagsResponse_Result as TagResult,
   TaskExecutionService,
 } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { View } from "../../gen/taskledger/v1/view_pb.ts";
+import { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
 import { callerFrom, clientOf, nameIn, outcomeOf } from "../client.ts";
 import { givenOrganization, openDatabase, type TestDatabase } from "../database.ts";
 import { givenRun } from "../runs.ts";
@@ -248,6 +255,130 @@ describe("TaskExecutionService", () => {
       result.case === "response" ? nameIn(Outcome, result.value.outcome) : result.value!.code,
     );
     expect(seen).toEqual(["CREATED", 3, 3, "UPDATED", 9, 3, 5, "UPDATED"]);
+  });
+
+  describe("BatchGetTaskExecutions", () => {
+    const byId = (id: string) => ({ lookup: { case: "id" as const, value: id } });
+    const byKey = (more: object = {}) => ({
+      lookup: { case: "key" as const, value: { ...keyIn(flowExecutionId), ...more } },
+    });
+    const getAll = async (requests: Parameters<typeof ours.batchGetTaskExecutions>[0]["requests"]) =>
+      (await ours.batchGetTaskExecutions({ requests: requests ?? [] })).results.map(({ result }) => result);
+
+    test("answers each lookup as GetTaskExecution does, in order, however often it is asked", async () => {
+      const first = await given(Status.QUEUED, { input: value({ a: 1 }) });
+      const second = await given(Status.FAILED, { taskExecutionIdx: 1, error: { message: "bad" } });
+      const deleted = await given("deleted", { taskExecutionIdx: 2 });
+      await ours.updateTaskTags({ operations: [{ action: Action.ADD, id: second, tag: "k:v" }] });
+      const records = await Promise.all([first, second, deleted].map(get));
+      const results = await getAll([
+        byId(second),
+        byKey({ taskExecutionIdx: 2 }),
+        byKey({ flowExecutionId: flowExecutionId.toUpperCase() }),
+        byId(second.toUpperCase()),
+        byKey({ taskExecutionIdx: 1 }),
+        byId(first),
+      ]);
+      const order = [1, 2, 0, 1, 1, 0];
+      expect(results).toEqual(
+        order.map((index) => ({
+          case: "response",
+          value: expect.objectContaining({ taskExecution: records[index] }),
+        })),
+      );
+      expect(records[1]).toMatchObject({ error: { message: "bad" }, tags: [{ tag: "k:v" }] });
+    });
+
+    test("tells by whom a record is held", async () => {
+      const { flow } = await clientOf(FlowService, database, callerFrom(organizationId)).createFlow({
+        definition: `name: ${randomUUID()}\ntasks: [{name: t, executor: batch-get}]`,
+      });
+      const request = { flowId: flow!.id, requestId: randomUUID(), dispatch: Dispatch.MANAGED };
+      await clientOf(FlowExecutionService, database, callerFrom(organizationId)).createFlowExecution(request);
+      const claim = { executors: ["batch-get"], maxTaskExecutions: 1, workerId: "w", requestId: "1" };
+      const workers = clientOf(WorkerService, database, callerFrom(organizationId));
+      const { claimed } = await workers.claimTaskExecutions(claim);
+      const held = await get(claimed[0]!.taskExecution!.id);
+      expect(held.lease?.workerId).toBe("w");
+      expect(await getAll([byId(held.id)])).toMatchObject([{ value: { taskExecution: held } }]);
+    });
+
+    test("answers what is not there, or another organization's, or no lookup at all, in its place", async () => {
+      const id = await given(Status.QUEUED);
+      const results = await getAll([
+        byId(randomUUID()),
+        byId(bystander.id),
+        byKey({ taskName: "nope" }),
+        byId("17"),
+        byKey({ taskName: "a\0" }),
+        {},
+        byId(id),
+      ]);
+      expect(
+        results.map((result) => (result.case === "error" ? Code[result.value.code] : result.case)),
+      ).toEqual([
+        "NotFound",
+        "NotFound",
+        "NotFound",
+        "InvalidArgument",
+        "InvalidArgument",
+        "InvalidArgument",
+        "response",
+      ]);
+      const [missing, foreign] = results.map((result) => result.value);
+      expect(JSON.stringify(foreign)).toBe(JSON.stringify(missing));
+    });
+
+    test("takes 1 to 1000 lookups", async () => {
+      const id = await given(Status.QUEUED);
+      expect(await outcomeOf(getAll([]))).toBe("VALIDATION_FAILED");
+      expect(await outcomeOf(getAll(Array(1001).fill(byId(id))))).toBe("VALIDATION_FAILED");
+      const results = await getAll(Array(1000).fill(byId(id)));
+      expect(results.filter((result) => result.case === "response")).toHaveLength(1000);
+    });
+
+    test("returns no more payloads than fit an answer, and says of the rest to ask for fewer", async () => {
+      const input = value("x".repeat(1_000_000));
+      const large = await Promise.all(
+        [0, 1, 2, 3].map((taskExecutionIdx) => given(Status.QUEUED, { taskExecutionIdx, input })),
+      );
+      const small = await given(Status.QUEUED, { taskExecutionIdx: 4 });
+      const results = await getAll([...large.map(byId), byId(small), byId(large[0]!)]);
+      expect(results.map((result) => result.case)).toEqual([
+        "response",
+        "response",
+        "response",
+        "error",
+        "response",
+        "error",
+      ]);
+      const error = results[3]!.value as ItemStatus;
+      expect([Code[error.code], error.message]).toEqual([
+        "ResourceExhausted",
+        expect.stringContaining("ask for fewer"),
+      ]);
+      const [info] = error.details.flatMap((detail) => anyUnpack(detail, ErrorInfoSchema) ?? []);
+      expect(info?.reason).toBe("ERROR_REASON_MESSAGE_TOO_LARGE");
+      expect(await getAll([byId(large[3]!)])).toMatchObject([{ case: "response" }]);
+    });
+
+    test("counts payloads as they are sent: many small values are more there than as text", async () => {
+      const input = value(Array(9_000).fill(0));
+      const requests = [];
+      for (let taskExecutionIdx = 0; taskExecutionIdx < 50; taskExecutionIdx++) {
+        requests.push({ ...keyIn(flowExecutionId, taskExecutionIdx), status: Status.QUEUED, input });
+      }
+      for (let from = 0; from < 50; from += 10) {
+        await ours.batchCreateTaskExecutions({ requests: requests.slice(from, from + 10) });
+      }
+      const answer = await ours.batchGetTaskExecutions({
+        requests: requests.map(({ taskExecutionIdx }) => byKey({ taskExecutionIdx })),
+      });
+      const bytes = toBinary(BatchGetTaskExecutionsResponseSchema, answer).length;
+      expect(bytes).toBeGreaterThan(3_500_000);
+      expect(bytes).toBeLessThan(4_250_000);
+      expect(answer.results.filter(({ result }) => result.case === "error").length).toBeGreaterThan(5);
+    });
   });
 
   describe("ListTaskExecutions", () => {
