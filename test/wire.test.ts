@@ -11,8 +11,13 @@ import { type Seen, type WireClient, wireClients } from "./wire-clients.ts";
 
 // One service, and everything that people call it with: each has to see the same.
 
-const { batchCreateTaskExecutions, createTaskExecution, getTaskExecution, listTaskExecutions } =
-  TaskExecutionService.method;
+const {
+  batchCreateTaskExecutions,
+  batchGetTaskExecutions,
+  createTaskExecution,
+  getTaskExecution,
+  listTaskExecutions,
+} = TaskExecutionService.method;
 const errorInfo = "google.rpc.ErrorInfo";
 const conflict = "taskledger.v1.Conflict";
 const requestInfo = "google.rpc.RequestInfo";
@@ -154,6 +159,22 @@ test("what is wrong with one item of a batch is told in its place everywhere", a
             ],
           },
         },
+      ],
+    },
+  });
+});
+
+test("many lookups are answered alike everywhere, each in its place", async () => {
+  const requests = [{ key: { flowExecutionId, taskName: "task" } }, { id: randomUUID() }, {}];
+  const seen = await seenByAll((client) =>
+    client(batchGetTaskExecutions, { requests }).then(withoutRequestIds),
+  );
+  expect(seen).toMatchObject({
+    message: {
+      results: [
+        { response: { taskExecution: { flowExecutionId, output: completed["output"] } } },
+        { error: { code: 5, details: [{ reason: "ERROR_REASON_NOT_FOUND" }, {}] } },
+        { error: { code: 3, details: [{ reason: "ERROR_REASON_VALIDATION_FAILED" }, {}, {}] } },
       ],
     },
   });

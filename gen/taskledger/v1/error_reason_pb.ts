@@ -337,7 +337,8 @@ export const ErrorReason = {
   STORAGE_FULL: 72,
 
   /**
-   * RESOURCE_EXHAUSTED. A message is larger than the server takes. Metadata: `limit` in bytes.
+   * RESOURCE_EXHAUSTED. A message is larger than the server takes, or one record of a batch does not fit its answer.
+   * Metadata: `limit` in bytes.
    *
    * Example: "the request is larger than 4194304 bytes".
    *
