@@ -1550,12 +1550,12 @@ export const TaskExecutionService: GenService<{
    * FAILED_PRECONDITION and the record as it is. Before it ends a stream the server acknowledges what it has
    * taken, unless the connection or the database is lost.
    *
-   * Ends with INVALID_ARGUMENT if a sequence number is not greater than the one before; with RESOURCE_EXHAUSTED
-   * over the limit of streams, or if an item is larger than a request may be; with RESOURCE_EXHAUSTED, ABORTED or
-   * DEADLINE_EXCEEDED if an item could not be written for half a minute, because the server is too busy or others
-   * keep its flow execution locked; with UNAUTHENTICATED when the credential is revoked or expires; with
-   * UNAVAILABLE when the database is away or the server shuts down; cut off, when the caller reads nothing for a
-   * minute. It needs HTTP/2: gRPC, gRPC-Web or Connect.
+   * Ends with INVALID_ARGUMENT if a sequence number is not greater than the one before, or a message cannot be
+   * decoded; with RESOURCE_EXHAUSTED over the limit of streams, or if an item is larger than a request may be; with
+   * RESOURCE_EXHAUSTED, ABORTED or DEADLINE_EXCEEDED if an item could not be written for half a minute, because the
+   * server is too busy or others keep its flow execution locked; with UNAUTHENTICATED when the credential is revoked
+   * or expires; with UNAVAILABLE when the database is away or the server shuts down; cut off, when the caller reads
+   * nothing for a minute. It needs HTTP/2: gRPC, gRPC-Web or Connect.
    *
    * @generated from rpc taskledger.v1.TaskExecutionService.IngestTaskExecutions
    */
