@@ -176,7 +176,8 @@ function refuse(
   const status = http?.status ?? (isUnknown ? 404 : undefined);
   const response = toErrorResponse(error, exchange.request.headers["content-type"], status);
   for (const [name, value] of http?.header ?? []) {
-    response.header?.set(name, value);
+    // Closing at once would reset a client that still sends, and the answer with it: see discardRest.
+    if (name !== "connection") response.header?.set(name, value);
   }
   return response;
 }

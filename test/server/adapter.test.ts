@@ -159,6 +159,19 @@ test("a stream in both directions over HTTP/1.1 is refused with the reason", asy
   expect(await response.text()).toContain("ServerReflectionInfo streams both ways, which needs HTTP/2");
 });
 
+test("a client that sends a stream over HTTP/1.1 reads why it is refused, however much it has to send", async () => {
+  await using server = await startServer();
+  const { socket, received } = await connectRaw(server.port);
+  const head = (path: string) => `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web\r\n`;
+  socket.write(`${head(pathOf("IngestTaskExecutions"))}Content-Length: 100000\r\n\r\n`);
+  await expect.poll(received).toContain("IngestTaskExecutions streams both ways, which needs HTTP/2");
+  // Had the connection been closed meanwhile, this would reset it, and the answer might be lost with it.
+  socket.write("x".repeat(100_000));
+  socket.write("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+  await expect.poll(() => received().match(/HTTP\/1\.1 200 /g)?.length).toBe(2);
+  socket.destroy();
+});
+
 test("a handler is not called with half of a request whose client went away", async () => {
   const called: string[] = [];
   await using server = await startServer({
