@@ -5,6 +5,7 @@ import type { EntityManager } from "@mikro-orm/postgresql";
 import {
   type IngestTaskExecutionsResponse_Acknowledgement as Acknowledgement,
   IngestTaskExecutionsResponse_AcknowledgementSchema as AcknowledgementSchema,
+  type CreateTaskExecutionRequest,
   CreateTaskExecutionRequestSchema,
   type IngestTaskExecutionsRequest,
   type IngestTaskExecutionsResponse,
@@ -72,7 +73,7 @@ class IngestStream {
   readonly #bell = new Bell();
   /** Rings when there may be room for items again. */
   readonly #roomBell = new Bell();
-  /** By its key, what is written last of each record. */
+  /** By its key, the last item of each record that is not settled. */
   readonly #last = new Map<string, Promise<void>>();
   readonly #done: Done[] = [];
   /** What the message holds that the client is about to take. */
@@ -175,42 +176,56 @@ class IngestStream {
   }
 
   #begin({ sequenceNumber, request }: IngestTaskExecutionsRequest): void {
-    const report = parseItem(
-      CreateTaskExecutionRequestSchema,
-      request ?? create(CreateTaskExecutionRequestSchema),
-      fromCreateRequest,
-    );
+    const report = this.#parse(request ?? create(CreateTaskExecutionRequestSchema));
     const bytes = this.#deps.limits.itemBytes + (report instanceof LedgerError ? 0 : payloadBytesOf(report));
     this.#window.take(bytes);
     this.#inFlight++;
     if (report instanceof LedgerError) {
-      this.#acknowledge(sequenceNumber, { refused: report }, bytes);
+      void this.#answer(sequenceNumber, bytes, async () => ({ refused: report }));
       return;
     }
     const key = `${report.flowExecutionId}/${report.taskExecutionIdx}/${report.taskName}`;
-    const written = this.#write(sequenceNumber, report, bytes, this.#last.get(key)).finally(() => {
-      if (this.#last.get(key) === written) this.#last.delete(key);
+    const before = this.#last.get(key);
+    const answered = this.#answer(sequenceNumber, bytes, async () => {
+      if (before !== undefined) await before;
+      return this.#untilSettled(report);
+    }).finally(() => {
+      if (this.#last.get(key) === answered) this.#last.delete(key);
     });
-    this.#last.set(key, written);
+    this.#last.set(key, answered);
   }
 
-  /** Writes an item after the one before of the same key. Never rejects. */
-  async #write(
-    sequenceNumber: bigint,
-    report: Report,
-    bytes: number,
-    before: Promise<void> | undefined,
-  ): Promise<void> {
-    if (before !== undefined) await before;
+  #parse(request: CreateTaskExecutionRequest): Report | LedgerError {
     try {
-      this.#acknowledge(sequenceNumber, await this.#untilSettled(report), bytes);
+      return parseItem(CreateTaskExecutionRequestSchema, request, fromCreateRequest);
+    } catch (error) {
+      return this.#explain(error);
+    }
+  }
+
+  /** Acknowledges an item when it is settled, or gives it up. Never rejects. */
+  async #answer(
+    sequenceNumber: bigint,
+    itemBytes: number,
+    settle: () => Promise<ChangeResult>,
+  ): Promise<void> {
+    try {
+      const result = toReportResult(await settle(), this.#call.author.requestId);
+      const acknowledgement = create(AcknowledgementSchema, { sequenceNumber, result });
+      if (this.#call.signal.aborted) {
+        this.#window.release(itemBytes);
+      } else {
+        const bytes = this.#deps.limits.itemBytes + detailBytesOf(acknowledgement);
+        this.#window.replace(itemBytes, bytes);
+        this.#done.push({ acknowledgement, bytes });
+      }
     } catch (error) {
       // Not acknowledged: the caller sends it again.
       this.#lose(error);
-      this.#inFlight--;
-      this.#window.release(bytes);
-      this.#bell.ring();
+      this.#window.release(itemBytes);
     }
+    this.#inFlight--;
+    this.#bell.ring();
   }
 
   /**
@@ -236,13 +251,12 @@ class IngestStream {
       if (isOver || code === Code.Unavailable || retryAfterMs === undefined) {
         throw error;
       }
-      const wait = sleep(retryAfterMs);
       if (code === Code.ResourceExhausted) {
-        this.#pause ??= wait.then(() => {
+        this.#pause ??= sleep(retryAfterMs).then(() => {
           this.#pause = undefined;
         });
       } else {
-        await wait;
+        await sleep(retryAfterMs);
       }
     }
   }
@@ -253,26 +267,15 @@ class IngestStream {
       const [result] = await this.#deps.writePath.apply(em, author, [report]);
       return result!;
     } catch (error) {
-      const known = error instanceof LedgerError ? error : toLedgerError(error);
-      if (known === undefined) this.#deps.onDefect(error, author.requestId);
-      return { refused: known ?? internal(error) };
+      return { refused: this.#explain(error) };
     }
   }
 
-  #acknowledge(sequenceNumber: bigint, result: ChangeResult, itemBytes: number): void {
-    this.#inFlight--;
-    if (this.#call.signal.aborted) {
-      this.#window.release(itemBytes);
-      return;
-    }
-    const acknowledgement = create(AcknowledgementSchema, {
-      sequenceNumber,
-      result: toReportResult(result, this.#call.author.requestId),
-    });
-    const bytes = this.#deps.limits.itemBytes + detailBytesOf(acknowledgement);
-    this.#window.replace(itemBytes, bytes);
-    this.#done.push({ acknowledgement, bytes });
-    this.#bell.ring();
+  /** Returns what the caller may know of what was thrown. */
+  #explain(error: unknown): LedgerError {
+    const known = error instanceof LedgerError ? error : toLedgerError(error);
+    if (known === undefined) this.#deps.onDefect(error, this.#call.author.requestId);
+    return known ?? internal(error);
   }
 
   #release(done: Done[]): void {
