@@ -14,6 +14,7 @@ import { TaskLease } from "../task-execution/task-lease.entity.ts";
 import { TaskTag } from "../task-execution/task-tag.entity.ts";
 import { Feed } from "../watch/feed.entity.ts";
 import { OrganizationGuard } from "./organization.ts";
+import { createPipeline } from "./pipeline.ts";
 
 /** How the service uses its database. Times in milliseconds. */
 export interface DatabaseLimits {
@@ -39,7 +40,8 @@ export const defaultDatabaseLimits: DatabaseLimits = {
 
 /** Opens the database as the service's role. Connects at the first statement. */
 export async function openOrm(url: string, limits: DatabaseLimits, log: Logger): Promise<MikroORM> {
-  const driverOptions: PoolConfig & { onPoolCreated(pool: Pool): void } = {
+  const driverOptions: PoolConfig & { pipeline: boolean; onPoolCreated(pool: Pool): void } = {
+    pipeline: true,
     connectionTimeoutMillis: limits.acquireTimeoutMs,
     keepAlive: true,
     application_name: "taskledger",
@@ -112,8 +114,8 @@ function discardUnusable(pool: Pool): void {
 }
 
 /**
- * Gives a connection back to the pool whose rollback fails, to be dropped, and notes which only read; gives back also
- * what is connected when the pool is already closing.
+ * Sends statements by {@link createPipeline}, gives a connection back to the pool whose rollback fails, to be dropped,
+ * and notes which only read; gives back also what is connected when the pool is already closing.
  *
  * Kysely gives back the connection of a transaction only after a rollback that succeeded. On a connection that is
  * lost none does, so that each loss would cost the pool a place for good. Nor does it give back a connection that was
@@ -126,18 +128,17 @@ function watchConnections(pool: Pool): void {
   });
   pool.on("connect", (client) => {
     const lent = client as unknown as Lent;
-    lent.query = (...args) => {
+    lent.query = createPipeline((...args) => {
       lent.isTaken = true;
       const result = Client.prototype.query.apply(client, args as never) as unknown;
       if (result instanceof Promise) {
-        const isFrame = args[0] === "begin" || args[0] === "rollback";
         result.catch((error: Error & { code?: string }) => {
           if (error.code === readOnly) lent.isReadOnly = true;
-          if (isFrame) lent.release(error);
+          if (args[0] === "rollback") lent.release(error);
         });
       }
       return result;
-    };
+    });
     // By then whoever borrowed it has either sent a statement, or failed.
     setImmediate(() => {
       if (pool.ending && !lent.isTaken) lent.release(new Error("the pool is closing"));

@@ -48,7 +48,7 @@ async function advanceRun(work: Workspace, run: RunRecord, moved: ReadonlySet<st
     return;
   }
   const anew = ready.filter(({ name }) => states.get(name)?.rerun).map(({ name }) => name);
-  if (anew.length > 0) await clearRerun(work.em, work.organizationId, run.id, anew);
+  if (anew.length > 0) await clearRerun(work, run, anew);
   const expand = await createResolver(work, run, ready);
   let bytes = 0;
   for (const task of ready) {

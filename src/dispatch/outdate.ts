@@ -77,7 +77,7 @@ export async function outdateTasks(
   await work.flush();
   for (const name of await resolveAnew(work, run, plan, queued, because)) outdated.add(name);
   if (executeFlow) {
-    await markRerun(work.em, work.organizationId, run.id, [...outdated]);
+    await markRerun(work, run, [...outdated]);
     work.nudge(run, outdated);
   }
   const order = new Map(plan.sort(names).map((name, index) => [name, index]));
@@ -224,7 +224,7 @@ async function resolveAnew(
       work.change(record, decideStep(record, step, work.now)!, because);
     }
     await work.flush();
-    await markRerun(work.em, work.organizationId, run.id, [task.name]);
+    await markRerun(work, run, [task.name]);
     work.nudge(run, [task.name]);
   }
   return left;

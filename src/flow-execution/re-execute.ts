@@ -77,7 +77,7 @@ async function begin(work: Workspace, request: ReExecute): Promise<string[]> {
   if (isOtherVersion) await work.recount(run);
   const whole = request.scope === "failed" ? await retryItems(work, run, plan, states, chosen) : chosen;
   const anew = [...whole].filter((name) => !neverRan(states.get(name)));
-  await markRerun(work.em, work.organizationId, run.id, anew);
+  await markRerun(work, run, anew);
   await outdateRest(work, run, plan, states, chosen);
   work.nudge(run, plan.tasks.keys());
   await store(work, request, listed);

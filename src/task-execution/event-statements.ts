@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
+import { unread } from "../db/statement.ts";
 import type { EventType } from "./changes.ts";
 import { shardOf } from "./feed-shard.ts";
 import type { Status } from "./lifecycle.ts";
@@ -41,7 +42,7 @@ export async function insertEvents(em: EntityManager, actor: EventActor, events:
   const parameter = JSON.stringify(
     events.map((event) => ({ ...event, shard: shardOf(event.flowExecutionId) })),
   );
-  await sql`
+  await sql`${unread("insert_events")}
     with
       incoming as materialized (
         select *, row_number() over (partition by shard order by "flowExecutionId", revision) as turn

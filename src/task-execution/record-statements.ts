@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { type RawBuilder, sql } from "kysely";
+import { kept, unread } from "../db/statement.ts";
 import type { PayloadField, TaskRecord } from "./changes.ts";
 import { toDate } from "./run-statements.ts";
 
@@ -18,11 +19,19 @@ export function recordColumns(payloads: RawBuilder<unknown>): RawBuilder<unknown
     t.status_before_delete, t.edited, t.etag, t.modified_by, t.create_time, t.update_time, t.start_time, t.end_time,
     t.delete_time, t.attempt, t.iteration, t.generation, t.interruptions, t.executor, t.claim_rank, t.available_time,
     t.lease_token::text, t.outdate_on_end, ${payloads},
-    (
-      select l.cancel_requested
-      from task_lease as l
-      where l.organization_id = t.organization_id and l.task_execution_id = t.id
-    ) as cancel_requested,
+    case
+      when t.status = 'running' and t.lease_token is not null then (
+        select l.cancel_requested
+        from (
+          select *
+          from task_lease as n
+          where n.organization_id = t.organization_id and n.task_execution_id >= t.id
+          order by n.task_execution_id
+          limit 1
+        ) as l
+        where l.task_execution_id = t.id
+      )
+    end as cancel_requested,
     (
       select json_agg(json_build_object('tag', g.tag, 'metadata', g.metadata) order by g.tag)
       from task_tag as g
@@ -35,23 +44,31 @@ const comparedPayloads = sql`
   case when t.output is null or octet_length(t.output) = any(k.output) then t.output else '' end as output,
   case when t.error is null or octet_length(t.error) = any(k.error) then t.error else '' end as error`;
 
-/** Returns the records with the given keys that are there. */
+/**
+ * Returns the records with the given keys that are there.
+ *
+ * Each is looked for in the order of the index of keys, as the statement for states of tasks does and for its reason.
+ */
 export async function findByKeys(
   em: EntityManager,
   organizationId: string,
   keys: Lookup[],
 ): Promise<TaskRecord[]> {
   const parameter = JSON.stringify(keys.map(({ lengths, ...key }) => ({ ...key, ...lengths })));
-  const { rows } = await sql<object>`
+  const { rows } = await sql<object>`${kept("find_records_by_keys")}
     select ${recordColumns(comparedPayloads)}
     from json_to_recordset(${parameter}::json) as k(
       "flowExecutionId" uuid, "taskName" text, "taskExecutionIdx" integer, input integer[], output integer[], error integer[]
     )
-    join task_execution as t
-      on t.organization_id = ${organizationId}
-      and t.flow_execution_id = k."flowExecutionId"
-      and t.task_name = k."taskName"
-      and t.task_execution_idx = k."taskExecutionIdx"
+    cross join lateral (
+      select *
+      from task_execution as r
+      where r.organization_id = ${organizationId} and r.flow_execution_id = k."flowExecutionId"
+        and r.task_name = k."taskName" and r.task_execution_idx <= k."taskExecutionIdx"
+      order by r.task_execution_idx desc
+      limit 1
+    ) as t
+    where t.task_execution_idx = k."taskExecutionIdx"
   `.execute(em.getKysely());
   return rows.map(toRecord);
 }
@@ -63,7 +80,7 @@ export async function findByIds(
   ids: { readonly id: string; readonly lengths: Record<PayloadField, number[]> }[],
 ): Promise<TaskRecord[]> {
   const parameter = JSON.stringify(ids.map(({ id, lengths }) => ({ id, ...lengths })));
-  const { rows } = await sql<object>`
+  const { rows } = await sql<object>`${kept("find_records_by_ids")}
     select ${recordColumns(comparedPayloads)}
     from json_to_recordset(${parameter}::json) as k(id uuid, input integer[], output integer[], error integer[])
     join task_execution as t on t.organization_id = ${organizationId} and t.id = k.id
@@ -77,7 +94,7 @@ export async function findWithInput(
   organizationId: string,
   ids: readonly string[],
 ): Promise<TaskRecord[]> {
-  const { rows } = await sql<object>`
+  const { rows } = await sql<object>`${kept("find_records_with_input")}
     select ${recordColumns(sql`t.input, null as output, null as error`)}
     from task_execution as t
     where t.organization_id = ${organizationId} and t.id = any(${[...ids]}::uuid[])
@@ -143,7 +160,7 @@ export async function insertRecords(
   const parameter = JSON.stringify(
     records.map(({ record, delayMs, inputOfId }) => ({ ...record, delayMs, inputOfId })),
   );
-  await sql`
+  await sql`${unread("insert_records")}
     insert into task_execution (
       organization_id, id, flow_execution_id, flow_id, task_name, task_execution_idx, status, status_before_delete,
       input, output, error, payload_bytes, edited, etag, modified_by, create_time, update_time, start_time, end_time,
@@ -194,7 +211,7 @@ export async function updateRecords(
       setError: payloads.has("error"),
     })),
   );
-  await sql`
+  await sql`${unread("update_records")}
     with changed as (
       select r.*,
         case when r."setInput" then r.input else t.input end as new_input,

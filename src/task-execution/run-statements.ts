@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { type RawBuilder, sql } from "kysely";
+import { kept, unread } from "../db/statement.ts";
 import type { Status } from "./lifecycle.ts";
 import type { Dispatch, TaskCounts } from "./run-status.ts";
 
@@ -38,7 +39,7 @@ export async function findRunIds(
   organizationId: string,
   ids: string[],
 ): Promise<Map<string, string>> {
-  const { rows } = await sql<{ id: string; flowExecutionId: string }>`
+  const { rows } = await sql<{ id: string; flowExecutionId: string }>`${kept("find_run_ids")}
     select id, flow_execution_id as "flowExecutionId"
     from task_execution
     where organization_id = ${organizationId} and id = any(${ids}::uuid[])
@@ -62,7 +63,7 @@ export async function lockRuns(
   organizationId: string,
   ids: string[],
 ): Promise<RunRecord[]> {
-  const { rows } = await sql<object>`
+  const { rows } = await sql<object>`${kept("lock_runs")}
     select ${runColumns}
     from flow_execution
     where organization_id = ${organizationId} and id = any(${ids}::uuid[])
@@ -140,7 +141,7 @@ export async function updateRuns(
   const parameter = JSON.stringify(
     runs.map((run) => ({ ...run, ...run.counts, revision: String(run.revision) })),
   );
-  await sql`
+  await sql`${unread("update_runs")}
     update flow_execution as f
     set flow_version = r."flowVersion", status = r.status, revision = r.revision, total_tasks = r."totalTasks",
       queued_tasks = r.queued, running_tasks = r.running, completed_tasks = r.completed, failed_tasks = r.failed,

@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
+import { kept } from "../db/statement.ts";
 import type { LiveStatus } from "./lifecycle.ts";
 import { toDate } from "./run-statements.ts";
 
@@ -12,11 +13,11 @@ export interface TaskOfRun {
 }
 
 /** What a task of a run has come to. */
-export interface TaskState {
-  readonly flowExecutionId: string;
-  readonly taskName: string;
+export interface TaskState extends TaskOfRun {
   /** The status of the task; undefined if it has no record that is not deleted. */
   readonly status: LiveStatus | undefined;
+  /** The idx of the newest record that is not deleted, null if there is none. */
+  readonly countingIdx: number | null;
   /** Whether it is to be executed anew. Its last record says so, deleted or not: no delete takes that back. */
   readonly rerun: boolean;
   /** The generation of its last record, deleted or not. */
@@ -31,6 +32,9 @@ export interface TaskState {
  * Of a task the newest record that is not deleted counts. Of a loop the newest record of each item counts, in
  * its last generation: it is running or queued as long as one item is, else what the worst item came to. The
  * open items are found by an index of their own, so that a loop of thousands is not read for each of them.
+ *
+ * Each part is asked for in the order of the one index that is meant for it. Without an order, a table that has grown
+ * since its statistics were made is read by whichever index looks smallest, for each task from end to end.
  */
 export async function findTaskStates(
   em: EntityManager,
@@ -40,16 +44,24 @@ export async function findTaskStates(
   if (tasks.length === 0) {
     return [];
   }
-  const open = (status: "queued" | "running") => sql`exists (
-    select
-    from task_execution as t
-    where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
-      and t.task_name = k."taskName" and t.status = ${sql.lit(status)} and t.status in ('queued', 'running')
-      and t.executor is not null
+  const open = (status: "queued" | "running") => sql`(
+    select (first.flow_execution_id, first.task_name, first.status)
+      = (k."flowExecutionId", k."taskName", ${sql.lit(status)})
+    from (
+      select t.flow_execution_id, t.task_name, t.status
+      from task_execution as t
+      where t.organization_id = ${organizationId} and t.status in ('queued', 'running') and t.executor is not null
+        and (t.flow_execution_id, t.task_name, t.status) >= (k."flowExecutionId", k."taskName", ${sql.lit(status)})
+      order by t.flow_execution_id, t.task_name, t.status
+      limit 1
+    ) as first
   )`;
-  const { rows } = await sql<Omit<TaskState, "status"> & { status: LiveStatus | null }>`
-    select k."flowExecutionId", k."taskName", coalesce(last.rerun, false) as rerun,
+  const { rows } = await sql<
+    Omit<TaskState, "status"> & { status: LiveStatus | null }
+  >`${kept("find_task_states")}
+    select k."flowExecutionId", k."taskName", k."isLoop", coalesce(last.rerun, false) as rerun,
       coalesce(last.generation, 0) as generation, coalesce(last.idx + 1, 0) as "nextIdx",
+      newest.idx as "countingIdx",
       case
         when newest.status is null or not k."isLoop" then newest.status
         when ${open("running")} then 'running'
@@ -63,9 +75,14 @@ export async function findTaskStates(
           end
           from (
             select distinct on (t.iteration) t.status
-            from task_execution as t
-            where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
-              and t.task_name = k."taskName" and t.generation = newest.generation and t.status <> 'deleted'
+            from (
+              select r.iteration, r.task_execution_idx, r.status
+              from task_execution as r
+              where r.organization_id = ${organizationId} and r.flow_execution_id = k."flowExecutionId"
+                and r.task_name = k."taskName" and r.generation = newest.generation and r.status <> 'deleted'
+              order by r.task_execution_idx desc
+              offset 0
+            ) as t
             order by t.iteration, t.task_execution_idx desc
           ) as item
         )
@@ -74,7 +91,7 @@ export async function findTaskStates(
       "flowExecutionId" uuid, "taskName" text, "isLoop" boolean
     )
     left join lateral (
-      select t.status, t.generation
+      select t.task_execution_idx as idx, t.status, t.generation
       from task_execution as t
       where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
         and t.task_name = k."taskName" and t.status <> 'deleted'

@@ -15,11 +15,12 @@ import { type EventRow, insertEvents } from "./event-statements.ts";
 import { changeLeases, type Lease } from "./lease-statements.ts";
 import { isOpen, type Status } from "./lifecycle.ts";
 import { lookupsOf } from "./lookups.ts";
-import { findByIds, findByKeys, insertRecords, updateRecords } from "./record-statements.ts";
+import { findByIds, findByKeys, insertRecords, type Lookup, updateRecords } from "./record-statements.ts";
 import { findRunIds, lockRuns, type RunRecord, updateRuns } from "./run-statements.ts";
 import { flowStatus, isEnded } from "./run-status.ts";
 import { tagDifferences, writeTags } from "./tag-statements.ts";
-import { findLastEnd, findTaskStates, type TaskOfRun, type TaskState } from "./task-state-statements.ts";
+import { findLastEnd, type TaskOfRun, type TaskState } from "./task-state-statements.ts";
+import { TaskStates } from "./task-states.ts";
 
 /** What a transaction takes from outside. */
 export interface WorkspaceDeps {
@@ -68,6 +69,7 @@ export class Workspace {
   readonly now: Date;
   readonly newId: () => string;
   readonly #plans: FlowPlans;
+  readonly #states: TaskStates;
   readonly #runs = new Map<string, RunRecord>();
   readonly #statuses = new Map<string, Status>();
   readonly #touched = new Set<string>();
@@ -82,7 +84,7 @@ export class Workspace {
     restored: new Set<string>(),
     cancelled: new Set<string>(),
   };
-  #uncounted = new Map<string, TaskOfRun>();
+  #uncounted = new Map<string, { readonly flowExecutionId: string; readonly taskName: string }>();
   #moved = new Map<string, Set<string>>();
   readonly #readied = new Map<number, Set<string>>();
   /** The idx of the next record of the tasks that were asked for: the run is locked, and nobody else makes any. */
@@ -94,6 +96,7 @@ export class Workspace {
     this.now = now;
     this.newId = newId;
     this.#plans = plans;
+    this.#states = new TaskStates(em, this.organizationId);
   }
 
   get organizationId(): string {
@@ -140,8 +143,22 @@ export class Workspace {
       this.take(await lockRuns(em, organizationId, unlocked));
     }
     const known = keys.filter(({ flowExecutionId }) => this.#runs.has(flowExecutionId));
-    if (known.length > 0) this.remember(await findByKeys(em, organizationId, known));
+    const stored = await this.#withoutNew(known);
+    if (stored.length > 0) this.remember(await findByKeys(em, organizationId, stored));
     if (runOfId.size > 0) this.remember(await findByIds(em, organizationId, ids));
+  }
+
+  /** Returns those of some keys that may have records: none is as high as what comes next. */
+  async #withoutNew(keys: readonly Lookup[]): Promise<Lookup[]> {
+    const byTask = Map.groupBy(keys, ({ flowExecutionId, taskName }) => `${flowExecutionId}/${taskName}`);
+    const tasks: TaskOfRun[] = [];
+    for (const [first] of byTask.values()) {
+      tasks.push(await this.#taskOf(this.#runs.get(first!.flowExecutionId)!, first!.taskName));
+    }
+    const states = await this.#states.of(tasks);
+    return [...byTask.values()].flatMap((ofTask, index) =>
+      ofTask.filter(({ taskExecutionIdx }) => taskExecutionIdx < states[index]!.nextIdx),
+    );
   }
 
   /** Adds runs that were locked elsewhere. */
@@ -284,10 +301,15 @@ export class Workspace {
 
   /** Returns what tasks of a run have come to, by name, as far as it was flushed. */
   async statesOf(run: RunRecord, names: Iterable<string>): Promise<ReadonlyMap<string, TaskState>> {
-    const plan = await this.planOf(run);
-    const tasks = [...names].map((taskName) => taskOfRun(run, taskName, plan));
-    const states = await findTaskStates(this.em, this.organizationId, tasks);
+    const tasks: TaskOfRun[] = [];
+    for (const name of names) tasks.push(await this.#taskOf(run, name));
+    const states = await this.#states.of(tasks);
     return new Map(states.map((state) => [state.taskName, state]));
+  }
+
+  /** Says that tasks of a run were changed past this workspace: whether they are to be executed anew. */
+  forgetStates(run: RunRecord, names: readonly string[]): void {
+    this.#states.forget(run.id, names);
   }
 
   /** Returns the idx of the next record of a task, counting those that are only known here. */
@@ -311,19 +333,20 @@ export class Workspace {
   async flush(): Promise<void> {
     const { em, organizationId } = this;
     const dirty = [...this.#dirty.values()];
-    const moved = await this.#complete(this.#uncounted);
+    const moved = await this.#countingTasks();
     const leases = this.#leases;
     this.#dirty = new Map();
     this.#uncounted = new Map();
     this.#leases = { given: [], dropped: new Set(), restored: new Set(), cancelled: new Set() };
-    await this.#count(moved, -1);
+    await this.#count(await this.#states.of(moved), -1);
     const added = dirty.filter(({ isNew }) => isNew);
     const changed = dirty.filter(({ isNew }) => !isNew);
     if (added.length > 0) await insertRecords(em, organizationId, added.sort(byKey));
     if (changed.length > 0) await updateRecords(em, organizationId, changed);
     await writeTags(em, organizationId, ...tagDifferences(dirty), this.now);
     await changeLeases(em, organizationId, leases);
-    await this.#count(moved, 1);
+    this.#states.follow(dirty);
+    await this.#count(await this.#states.of(moved), 1);
   }
 
   /** Stores the runs and the events. Nothing may change after it. */
@@ -352,19 +375,14 @@ export class Workspace {
     run.tolerated = 0;
     run.totalTasks = plan.tasks.size;
     this.#touched.add(run.id);
-    await this.#count(
-      [...plan.tasks.keys()].map((name) => taskOfRun(run, name, plan)),
-      1,
-    );
+    // What is a loop may be none in the other version.
+    this.#states.forget(run.id);
+    await this.#count([...(await this.statesOf(run, plan.tasks.keys())).values()], 1);
   }
 
-  /** Takes the tasks that move out of the counts of their runs before the write, and puts them in after it. */
-  async #count(moved: readonly TaskOfRun[], sign: 1 | -1): Promise<void> {
-    for (const { flowExecutionId, taskName, status } of await findTaskStates(
-      this.em,
-      this.organizationId,
-      moved,
-    )) {
+  /** Takes tasks out of the counts of their runs, or puts them in. */
+  async #count(states: readonly TaskState[], sign: 1 | -1): Promise<void> {
+    for (const { flowExecutionId, taskName, status } of states) {
       const run = this.#runs.get(flowExecutionId)!;
       if (status === undefined) continue;
       run.counts[status] += sign;
@@ -375,19 +393,22 @@ export class Workspace {
     }
   }
 
-  /** Adds to tasks what their flow version says of them, and leaves out those that are not in it any more. */
-  async #complete(tasks: ReadonlyMap<string, TaskOfRun>): Promise<TaskOfRun[]> {
-    const complete: TaskOfRun[] = [];
-    for (const task of tasks.values()) {
-      const run = this.#runs.get(task.flowExecutionId)!;
-      if (run.dispatch === "external") {
-        complete.push(task);
-        continue;
+  /** Returns the tasks that moved and count: a managed run may have another flow version by now, without some. */
+  async #countingTasks(): Promise<TaskOfRun[]> {
+    const counting: TaskOfRun[] = [];
+    for (const { flowExecutionId, taskName } of this.#uncounted.values()) {
+      const run = this.#runs.get(flowExecutionId)!;
+      if (run.dispatch === "external" || (await this.planOf(run)).tasks.has(taskName)) {
+        counting.push(await this.#taskOf(run, taskName));
       }
-      const plan = await this.planOf(run);
-      if (plan.tasks.has(task.taskName)) complete.push(taskOfRun(run, task.taskName, plan));
     }
-    return complete;
+    return counting;
+  }
+
+  async #taskOf(run: RunRecord, taskName: string): Promise<TaskOfRun> {
+    const isLoop =
+      run.dispatch === "managed" && (await this.planOf(run)).tasks.get(taskName)?.forEach !== undefined;
+    return { flowExecutionId: run.id, taskName, isLoop };
   }
 
   /** Gives a run the status and times that follow from its tasks. */
@@ -427,8 +448,7 @@ export class Workspace {
   }
 
   #move({ flowExecutionId, taskName, status }: TaskRecord): void {
-    const task = { flowExecutionId, taskName, isLoop: false };
-    this.#uncounted.set(`${flowExecutionId}/${taskName}`, task);
+    this.#uncounted.set(`${flowExecutionId}/${taskName}`, { flowExecutionId, taskName });
     // What waits or runs makes nothing ready.
     if (!isOpen(status)) this.nudge(this.#runs.get(flowExecutionId)!, [taskName]);
   }
@@ -472,11 +492,6 @@ export class Workspace {
       flowFromStatus: null,
     });
   }
-}
-
-function taskOfRun(run: RunRecord, taskName: string, plan: FlowPlan): TaskOfRun {
-  const isLoop = run.dispatch === "managed" && plan.tasks.get(taskName)?.forEach !== undefined;
-  return { flowExecutionId: run.id, taskName, isLoop };
 }
 
 function keyOf(key: {

@@ -1,0 +1,56 @@
+import { kindOf } from "./statement.ts";
+
+type Query = (...args: unknown[]) => unknown;
+
+const noRows = { command: "", rowCount: 0, rows: [] };
+
+/**
+ * Sends what nobody reads, such as the begin of a transaction and its writes, together with what comes next: a
+ * transaction then waits for the database as often as it asks it something, and not once for each statement.
+ *
+ * The connection is in pipeline mode, so that the database gets everything in order. A write that fails leaves a
+ * transaction that does nothing more and cannot be committed, and its error is thrown by the next statement that is
+ * waited for. Should `begin` be refused, what comes next has no organization, and row-level security gives it nothing.
+ */
+export function createPipeline(query: Query): Query {
+  let unread: Promise<void>[] = [];
+  let failure: { readonly error: unknown } | undefined;
+
+  async function answerAfterUnread(result: Promise<unknown>): Promise<unknown> {
+    const answer = await result.then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    );
+    // All of them were answered before, in their order.
+    await Promise.all(unread);
+    if (failure !== undefined) throw failure.error;
+    if ("error" in answer) throw answer.error;
+    return answer.value;
+  }
+
+  return (first, values, ...rest) => {
+    if (typeof first !== "string") {
+      return query(first, values, ...rest);
+    }
+    const { name, isUnread } = kindOf(first);
+    if (first === "begin" || first === "rollback") {
+      unread = [];
+      failure = undefined;
+    }
+    const result = (
+      name === undefined ? query(first, values) : query({ name, text: first, values })
+    ) as Promise<unknown>;
+    if (!isUnread) {
+      return answerAfterUnread(result);
+    }
+    unread.push(
+      result.then(
+        () => {},
+        (error: unknown) => {
+          failure ??= { error };
+        },
+      ),
+    );
+    return Promise.resolve(noRows);
+  };
+}

@@ -1,0 +1,71 @@
+import type { EntityManager } from "@mikro-orm/postgresql";
+import type { TaskRecord } from "./changes.ts";
+import { findTaskStates, type TaskOfRun, type TaskState } from "./task-state-statements.ts";
+
+/** A record that was stored: a new one, or one that has changed. */
+interface Stored {
+  readonly record: TaskRecord;
+  readonly isNew: boolean;
+}
+
+/**
+ * What tasks of locked runs have come to. Nobody else changes them, so each is read once, and followed as its records
+ * are stored; what cannot be followed is read again.
+ */
+export class TaskStates {
+  readonly #em: EntityManager;
+  readonly #organizationId: string;
+  readonly #known = new Map<string, TaskState>();
+
+  constructor(em: EntityManager, organizationId: string) {
+    this.#em = em;
+    this.#organizationId = organizationId;
+  }
+
+  /** Returns the states of tasks, as far as their records were stored. */
+  async of(tasks: readonly TaskOfRun[]): Promise<TaskState[]> {
+    const missing = tasks.filter((task) => !this.#known.has(keyOf(task)));
+    for (const state of await findTaskStates(this.#em, this.#organizationId, missing)) {
+      this.#known.set(keyOf(state), state);
+    }
+    return tasks.map((task) => this.#known.get(keyOf(task))!);
+  }
+
+  /** Says that records were stored. */
+  follow(stored: Iterable<Stored>): void {
+    for (const { record, isNew } of stored) {
+      const key = keyOf(record);
+      const state = this.#known.get(key);
+      if (state === undefined) continue;
+      const next = state.isLoop ? undefined : stateAfter(state, record, isNew);
+      if (next === undefined) this.#known.delete(key);
+      else this.#known.set(key, next);
+    }
+  }
+
+  /** Says that tasks of a run changed otherwise; of all its tasks, unless some are named. */
+  forget(flowExecutionId: string, taskNames?: readonly string[]): void {
+    const names = taskNames && new Set(taskNames);
+    for (const [key, state] of this.#known) {
+      if (state.flowExecutionId === flowExecutionId && (names === undefined || names.has(state.taskName))) {
+        this.#known.delete(key);
+      }
+    }
+  }
+}
+
+/** Returns the state of a task that is no loop, or undefined if only the database knows which record counts now. */
+function stateAfter(state: TaskState, record: TaskRecord, isNew: boolean): TaskState | undefined {
+  const { taskExecutionIdx: idx, status, generation } = record;
+  const last = isNew && idx >= state.nextIdx ? { nextIdx: idx + 1, generation, rerun: false } : {};
+  if (status === "deleted") {
+    return idx === state.countingIdx ? undefined : { ...state, ...last };
+  }
+  return idx < (state.countingIdx ?? 0)
+    ? { ...state, ...last }
+    : { ...state, ...last, countingIdx: idx, status };
+}
+
+function keyOf({ flowExecutionId, taskName }: { flowExecutionId: string; taskName: string }): string {
+  return `${flowExecutionId}/${taskName}`;
+}
