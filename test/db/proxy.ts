@@ -108,54 +108,59 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
   };
 }
 
-/** What is done with the bytes of one connection. */
-type State = "start" | "pass" | "lose-after" | "silence" | { readonly sqlState: string };
+/** What is done with the bytes of one connection. `skip`: with the rest of a statement that is answered already. */
+type State = "start" | "pass" | "skip" | "lose-after" | "silence";
 
 function pipe(client: Socket, database: Socket, faultOf: (text: string) => Fault | undefined): void {
   let state: State = "start";
   let isProbe = false;
-  // Whether the connection is inside of a transaction, as the database last said: I, T or E.
-  let status = "I";
+  const textOf = statements();
+  // How many statements were sent and how many answered: several are under way at once.
+  let sent = 0;
+  let answered = 0;
+  let lastAnswer = Number.POSITIVE_INFINITY;
 
   const fromClient = splitter(true, (message) => {
     if (state === "start") {
       // The first message has no type; it names the program.
       isProbe = message.includes("taskledger-probe");
       state = "pass";
+      // Signing in is answered like a statement.
+      sent++;
     } else if (state === "pass" && !isProbe) {
-      const fault = faultOf(statementOf(message) ?? "");
+      const text = textOf(message);
+      const fault = text === undefined ? undefined : faultOf(text);
       if (fault === "lose-before") {
         client.destroy();
         return;
       }
+      if (fault === "lose-after") lastAnswer = sent;
+      if (typeof fault === "object") {
+        // It is the database that refuses, so that the transaction is as it would be.
+        database.write(failing(fault.sqlState));
+        sent++;
+        state = typeOf(message) === "Q" ? "pass" : "skip";
+        return;
+      }
       state = fault ?? state;
     }
-    if (state === "silence") {
+    const isEnd = typeOf(message) === "Q" || typeOf(message) === "S";
+    if (state === "skip") {
+      if (isEnd) state = "pass";
       return;
     }
-    if (typeof state === "object") {
-      // After an error PostgreSQL skips the rest of the request up to its end.
-      if (typeOf(message) === "Q" || typeOf(message) === "S") {
-        status = status === "I" ? "I" : "E";
-        client.write(errorResponse(state.sqlState, status));
-        state = "pass";
-      }
+    if (state === "silence" || (state === "lose-after" && sent > lastAnswer)) {
       return;
     }
+    if (isEnd) sent++;
     database.write(message);
   });
   const fromDatabase = splitter(false, (message) => {
-    const isReady = typeOf(message) === "Z";
-    if (isReady) {
-      status = String.fromCharCode(message[5] ?? 0);
+    if (state === "silence") {
+      return;
     }
-    if (state === "lose-after") {
-      if (isReady) {
-        client.destroy();
-      }
-    } else if (state !== "silence") {
-      client.write(message);
-    }
+    if (answered < lastAnswer) client.write(message);
+    if (typeOf(message) === "Z" && ++answered > lastAnswer) client.destroy();
   });
   client.on("data", fromClient);
   database.on("data", fromDatabase);
@@ -165,16 +170,23 @@ function typeOf(message: Buffer): string {
   return String.fromCharCode(message[0] ?? 0);
 }
 
-/** Returns the text of a simple query, or of one that is prepared. */
-function statementOf(message: Buffer): string | undefined {
-  switch (typeOf(message)) {
-    case "Q":
-      return message.subarray(5, -1).toString();
-    case "P":
-      return message.subarray(5).toString().split("\0")[1];
-    default:
-      return undefined;
-  }
+/** Returns what tells which statement a message runs: a simple query, or one that was prepared. */
+function statements(): (message: Buffer) => string | undefined {
+  const prepared = new Map<string, string>();
+  return (message) => {
+    const [first = "", second = ""] = message.subarray(5).toString("latin1").split("\0", 2);
+    switch (typeOf(message)) {
+      case "Q":
+        return first;
+      case "P":
+        prepared.set(first, second);
+        return undefined;
+      case "B":
+        return prepared.get(second);
+      default:
+        return undefined;
+    }
+  };
 }
 
 /** Cuts a stream into messages: a type, except before the first one of a client, then a length, then the rest. */
@@ -196,11 +208,11 @@ function splitter(startsWithoutType: boolean, take: (message: Buffer) => void): 
   };
 }
 
-/** Returns an ErrorResponse and the ReadyForQuery that follows it. */
-function errorResponse(sqlState: string, status: string): Buffer {
-  const fields = Buffer.from(`SERROR\0VERROR\0C${sqlState}\0Minjected by a test\0\0`);
-  const error = Buffer.alloc(5);
-  error.write("E");
-  error.writeUInt32BE(4 + fields.length, 1);
-  return Buffer.concat([error, fields, Buffer.from(["Z".charCodeAt(0), 0, 0, 0, 5, status.charCodeAt(0)])]);
+/** Returns a simple query that fails with a SQLSTATE. */
+function failing(sqlState: string): Buffer {
+  const text = `do $$ begin raise exception 'injected by a test' using errcode = '${sqlState}'; end $$\0`;
+  const head = Buffer.alloc(5);
+  head.write("Q");
+  head.writeUInt32BE(4 + Buffer.byteLength(text), 1);
+  return Buffer.concat([head, Buffer.from(text)]);
 }
