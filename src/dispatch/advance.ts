@@ -21,9 +21,10 @@ const flushBytes = 8 * 1_048_576;
 export async function advance(work: Workspace): Promise<void> {
   await work.flush();
   for (let moved = work.takeMoved(); moved.size > 0; moved = work.takeMoved()) {
-    for (const [runId, names] of moved) {
+    for (const [runId, { names, author }] of moved) {
       const run = work.run(runId);
       if (run?.dispatch === "managed" && !isClosed(run)) {
+        work.actAs(author);
         await advanceRun(work, run, names);
       }
     }

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { TaskRecord } from "../task-execution/changes.ts";
 import { findWithInput } from "../task-execution/record-statements.ts";
-import { isOpenRun, lockFreeRuns, lockRuns } from "../task-execution/run-statements.ts";
+import { lockFreeOpenRuns, lockRuns } from "../task-execution/run-statements.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
 import { type Cursor, findClaimable, findRunsWithWork, type RunWithWork } from "./claim-statements.ts";
 import { findLeases, type HeldLease } from "./lease-statements.ts";
@@ -89,7 +89,7 @@ export class Claims {
       const wanted = runs.slice(0, Math.min(max, mostRuns));
       busy ??= wanted[0];
       const ids = wanted.map(({ flowExecutionId }) => flowExecutionId);
-      const locked = ids.length > 0 ? await lockFreeRuns(em, organizationId, ids, isOpenRun) : [];
+      const locked = ids.length > 0 ? await lockFreeOpenRuns(em, organizationId, ids) : [];
       if (locked.length > 0) {
         work.take(locked);
         const ours = wanted.filter(({ flowExecutionId }) => locked.some(({ id }) => id === flowExecutionId));

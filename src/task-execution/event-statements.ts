@@ -1,7 +1,7 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import { unread } from "../db/statement.ts";
-import type { EventType } from "./changes.ts";
+import type { Author, EventType } from "./changes.ts";
 import { shardOf } from "./feed-shard.ts";
 import type { Status } from "./lifecycle.ts";
 
@@ -17,18 +17,9 @@ export interface EventRow {
   /** The record whose change caused this one. */
   readonly causeId: string | null;
   readonly changedFields: string;
+  readonly author: Author;
   /** What the status of the run was, in its last event of a transaction that changed it. */
   flowFromStatus: Status | null;
-}
-
-/** Who makes the changes of a transaction, and when. */
-export interface EventActor {
-  readonly organizationId: string;
-  readonly subject: string;
-  readonly kind: string;
-  readonly keyName: string;
-  readonly requestId: string;
-  readonly time: Date;
 }
 
 /**
@@ -38,18 +29,36 @@ export interface EventActor {
  * that count the places stay locked until the commit, in the order of their shards. So places have no gaps and
  * become visible in their order, and nobody who holds them waits for anything.
  */
-export async function insertEvents(em: EntityManager, actor: EventActor, events: EventRow[]): Promise<void> {
-  const parameter = JSON.stringify(
-    events.map((event) => ({ ...event, shard: shardOf(event.flowExecutionId) })),
-  );
+export async function insertEvents(
+  em: EntityManager,
+  organizationId: string,
+  events: readonly EventRow[],
+  time: Date,
+): Promise<void> {
+  const authors = new Map<Author, number>();
+  const rows = events.map(({ author, ...event }) => {
+    const place = authors.get(author) ?? authors.size;
+    authors.set(author, place);
+    return { ...event, actor: place, shard: shardOf(event.flowExecutionId) };
+  });
+  const actors = [...authors].map(([{ caller, requestId }, place]) => {
+    const { subject, kind, keyName } = caller;
+    return { place, subject, kind, keyName, requestId };
+  });
   await sql`${unread("insert_events")}
     with
       incoming as materialized (
         select *, row_number() over (partition by shard order by "flowExecutionId", revision) as turn
-        from json_to_recordset(${parameter}::json) as e(
+        from json_to_recordset(${JSON.stringify(rows)}::json) as e(
           "flowExecutionId" uuid, revision bigint, "taskExecutionId" uuid, type text, "fromStatus" text,
           "toStatus" text, reason text, "causeId" uuid, "changedFields" text, "flowFromStatus" text,
-          shard smallint
+          actor integer, shard smallint
+        )
+      ),
+      actor as materialized (
+        select *
+        from json_to_recordset(${JSON.stringify(actors)}::json) as a(
+          place integer, subject text, kind text, "keyName" text, "requestId" text
         )
       ),
       counted as (
@@ -59,7 +68,7 @@ export async function insertEvents(em: EntityManager, actor: EventActor, events:
       ),
       taken as (
         insert into feed as f (organization_id, shard, position)
-        select ${actor.organizationId}::uuid, shard, events
+        select ${organizationId}::uuid, shard, events
         from counted
         order by shard
         on conflict on constraint feed_pkey do update set position = f.position + excluded.position
@@ -70,12 +79,13 @@ export async function insertEvents(em: EntityManager, actor: EventActor, events:
       actor_kind, actor_key_name, reason, request_id, cause_id, changed_fields, create_time, feed_shard, feed_position,
       flow_from_status
     )
-    select ${actor.organizationId}::uuid, e."flowExecutionId", e.revision, e."taskExecutionId", e.type, e."fromStatus",
-      e."toStatus", ${actor.subject}, ${actor.kind}, ${actor.keyName}, e.reason, ${actor.requestId}, e."causeId",
-      e."changedFields", ${actor.time.toISOString()}::timestamptz, e.shard, t.position - c.events + e.turn,
+    select ${organizationId}::uuid, e."flowExecutionId", e.revision, e."taskExecutionId", e.type, e."fromStatus",
+      e."toStatus", a.subject, a.kind, a."keyName", e.reason, a."requestId", e."causeId",
+      e."changedFields", ${time.toISOString()}::timestamptz, e.shard, t.position - c.events + e.turn,
       e."flowFromStatus"
     from incoming as e
     join counted as c on c.shard = e.shard
     join taken as t on t.shard = e.shard
+    join actor as a on a.place = e.actor
   `.execute(em.getKysely());
 }

@@ -73,18 +73,28 @@ export async function lockRuns(
   return rows.map(toRun);
 }
 
-/**
- * Locks those runs that nobody else has locked, like {@link lockRuns}. Never waits.
- *
- * @param condition on the runs; what does not meet it is not locked
- */
-export async function lockFreeRuns(
+/** Locks those runs that nobody else has locked, like {@link lockRuns}. Never waits. */
+export function lockFreeRuns(em: EntityManager, organizationId: string, ids: string[]): Promise<RunRecord[]> {
+  return lockFree(em, organizationId, ids, kept("lock_free_runs"), sql`true`);
+}
+
+/** Locks those runs that are not {@link isClosed}, and that nobody else has locked. Never waits. */
+export function lockFreeOpenRuns(
   em: EntityManager,
   organizationId: string,
   ids: string[],
-  condition: RawBuilder<unknown> = sql`true`,
 ): Promise<RunRecord[]> {
-  const { rows } = await sql<object>`
+  return lockFree(em, organizationId, ids, kept("lock_free_open_runs"), isOpenRun);
+}
+
+async function lockFree(
+  em: EntityManager,
+  organizationId: string,
+  ids: string[],
+  name: RawBuilder<unknown>,
+  condition: RawBuilder<unknown>,
+): Promise<RunRecord[]> {
+  const { rows } = await sql<object>`${name}
     select ${runColumns}
     from flow_execution
     where organization_id = ${organizationId} and id = any(${ids}::uuid[]) and ${condition}
@@ -92,6 +102,20 @@ export async function lockFreeRuns(
     for no key update skip locked
   `.execute(em.getKysely());
   return rows.map(toRun);
+}
+
+/** Returns those of some ids that are runs of the organization. */
+export async function findRuns(
+  em: EntityManager,
+  organizationId: string,
+  ids: readonly string[],
+): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select id
+    from flow_execution
+    where organization_id = ${organizationId} and id = any(${[...ids]}::uuid[])
+  `.execute(em.getKysely());
+  return rows.map(({ id }) => id);
 }
 
 /** The condition on runs that are not {@link isClosed}. */
@@ -131,7 +155,7 @@ export function toDate(value: string | Date | null): Date | null {
   return value === null ? null : new Date(value);
 }
 
-/** Stores changed runs. */
+/** Stores changed runs. Their ids stand in the condition twice, so that not all runs are read to find them. */
 export async function updateRuns(
   em: EntityManager,
   organizationId: string,
@@ -154,6 +178,6 @@ export async function updateRuns(
       etag integer, "modifiedBy" text, "startTime" timestamptz, "endTime" timestamptz, "cancelTime" timestamptz,
       "deleteTime" timestamptz
     )
-    where f.organization_id = ${organizationId} and f.id = r.id
+    where f.organization_id = ${organizationId} and f.id = r.id and f.id = any(${runs.map(({ id }) => id)}::uuid[])
   `.execute(em.getKysely());
 }

@@ -16,7 +16,14 @@ import { changeLeases, type Lease } from "./lease-statements.ts";
 import { isOpen, type Status } from "./lifecycle.ts";
 import { lookupsOf } from "./lookups.ts";
 import { findByIds, findByKeys, insertRecords, type Lookup, updateRecords } from "./record-statements.ts";
-import { findRunIds, lockRuns, type RunRecord, updateRuns } from "./run-statements.ts";
+import {
+  findRunIds,
+  findRuns,
+  lockFreeRuns,
+  lockRuns,
+  type RunRecord,
+  updateRuns,
+} from "./run-statements.ts";
 import { flowStatus, isEnded } from "./run-status.ts";
 import { tagDifferences, writeTags } from "./tag-statements.ts";
 import { findLastEnd, type TaskOfRun, type TaskState } from "./task-state-statements.ts";
@@ -24,6 +31,7 @@ import { TaskStates } from "./task-states.ts";
 
 /** What a transaction takes from outside. */
 export interface WorkspaceDeps {
+  /** Who makes the changes, unless said otherwise. */
   readonly author: Author;
   readonly now: Date;
   readonly newId: () => string;
@@ -46,6 +54,12 @@ interface Added extends Because {
   readonly inputOfId?: string;
 }
 
+/** The tasks of a run that moved, and who moved the last of them. */
+interface Moved {
+  readonly names: Set<string>;
+  readonly author: Author;
+}
+
 /** What is known of a changed record that the record does not say itself. */
 interface Dirty {
   readonly record: TaskRecord;
@@ -65,15 +79,17 @@ interface Dirty {
  */
 export class Workspace {
   readonly em: EntityManager;
-  readonly author: Author;
+  readonly organizationId: string;
   readonly now: Date;
   readonly newId: () => string;
+  #author: Author;
   readonly #plans: FlowPlans;
   readonly #states: TaskStates;
   readonly #runs = new Map<string, RunRecord>();
   readonly #statuses = new Map<string, Status>();
   readonly #touched = new Set<string>();
   readonly #started = new Map<string, Date>();
+  readonly #runIds = new Map<string, string>();
   readonly #byId = new Map<string, TaskRecord>();
   readonly #byKey = new Map<string, TaskRecord>();
   readonly #events: EventRow[] = [];
@@ -85,22 +101,32 @@ export class Workspace {
     cancelled: new Set<string>(),
   };
   #uncounted = new Map<string, { readonly flowExecutionId: string; readonly taskName: string }>();
-  #moved = new Map<string, Set<string>>();
+  #moved = new Map<string, Moved>();
   readonly #readied = new Map<number, Set<string>>();
   /** The idx of the next record of the tasks that were asked for: the run is locked, and nobody else makes any. */
   readonly #nextIdxs = new Map<string, number>();
 
   constructor(em: EntityManager, { author, now, newId, plans }: WorkspaceDeps) {
     this.em = em;
-    this.author = author;
+    this.organizationId = author.caller.organizationId;
+    this.#author = author;
     this.now = now;
     this.newId = newId;
     this.#plans = plans;
     this.#states = new TaskStates(em, this.organizationId);
   }
 
-  get organizationId(): string {
-    return this.author.caller.organizationId;
+  /** Who makes the changes. */
+  get author(): Author {
+    return this.#author;
+  }
+
+  /** Says who makes the changes that follow: somebody of the same organization. */
+  actAs(author: Author): void {
+    if (author.caller.organizationId !== this.organizationId) {
+      throw new Error("a transaction is of one organization");
+    }
+    this.#author = author;
   }
 
   /** The runs that are locked. */
@@ -121,31 +147,44 @@ export class Workspace {
   /**
    * Locks the runs that changes are about, and those named beside, unless they are, and loads the records. Only the
    * first call may wait.
+   *
+   * @param mayWait whether it waits for runs that others have locked
+   * @returns the ids of the runs that are locked by others
    */
-  async load(changes: readonly Change[], moreRunIds: readonly string[] = []): Promise<void> {
+  async load(
+    changes: readonly Change[],
+    moreRunIds: readonly string[] = [],
+    mayWait = true,
+  ): Promise<ReadonlySet<string>> {
     const { em, organizationId } = this;
     const { ids, keys } = lookupsOf(changes);
-    const runOfId =
-      ids.length > 0
-        ? await findRunIds(
-            em,
-            organizationId,
-            ids.map(({ id }) => id),
-          )
-        : new Map<string, string>();
+    const unplaced = ids.filter(({ id }) => !this.#runIds.has(id)).map(({ id }) => id);
+    if (unplaced.length > 0) {
+      for (const [id, runId] of await findRunIds(em, organizationId, unplaced)) this.#runIds.set(id, runId);
+    }
+    const placed = ids.filter(({ id }) => this.#runIds.has(id));
     const runIds = new Set([
       ...moreRunIds,
-      ...runOfId.values(),
+      ...placed.map(({ id }) => this.#runIds.get(id)!),
       ...keys.map(({ flowExecutionId }) => flowExecutionId),
     ]);
-    const unlocked = [...runIds].filter((id) => !this.#runs.has(id));
-    if (unlocked.length > 0) {
-      this.take(await lockRuns(em, organizationId, unlocked));
+    const wanted = [...runIds].filter((id) => !this.#runs.has(id));
+    if (wanted.length > 0) {
+      this.take(await (mayWait ? lockRuns : lockFreeRuns)(em, organizationId, wanted));
     }
+    const missing = mayWait ? [] : wanted.filter((id) => !this.#runs.has(id));
+    const others = new Set(missing.length > 0 ? await findRuns(em, organizationId, missing) : []);
     const known = keys.filter(({ flowExecutionId }) => this.#runs.has(flowExecutionId));
     const stored = await this.#withoutNew(known);
     if (stored.length > 0) this.remember(await findByKeys(em, organizationId, stored));
-    if (runOfId.size > 0) this.remember(await findByIds(em, organizationId, ids));
+    const ours = placed.filter(({ id }) => this.#runs.has(this.#runIds.get(id)!));
+    if (ours.length > 0) this.remember(await findByIds(em, organizationId, ours));
+    return others;
+  }
+
+  /** Returns the id of the run that a loaded change is about, undefined if nobody knows its record. */
+  runIdOf(change: Change): string | undefined {
+    return change.type === "report" ? change.flowExecutionId : this.#runIds.get(change.id);
   }
 
   /** Returns those of some keys that may have records: none is as high as what comes next. */
@@ -282,9 +321,9 @@ export class Workspace {
 
   /** Says that tasks of a run may have become ready without one of their upstreams moving. */
   nudge(run: RunRecord, names: Iterable<string>): void {
-    const moved = this.#moved.get(run.id) ?? new Set();
+    const moved = this.#moved.get(run.id)?.names ?? new Set();
     for (const name of names) moved.add(name);
-    this.#moved.set(run.id, moved);
+    this.#moved.set(run.id, { names: moved, author: this.#author });
   }
 
   /** Says that there is something to claim again for some executors, whose records did not change. */
@@ -293,7 +332,7 @@ export class Workspace {
   }
 
   /** Returns the names of the tasks that moved since the last call, by run. */
-  takeMoved(): ReadonlyMap<string, ReadonlySet<string>> {
+  takeMoved(): ReadonlyMap<string, Moved> {
     const moved = this.#moved;
     this.#moved = new Map();
     return moved;
@@ -363,9 +402,7 @@ export class Workspace {
       if (before !== run.status && last.has(run.id)) last.get(run.id)!.flowFromStatus = before;
     }
     await updateRuns(em, organizationId, runs, now);
-    const { subject, kind, keyName } = this.author.caller;
-    const actor = { organizationId, subject, kind, keyName, requestId: this.author.requestId, time: now };
-    if (this.#events.length > 0) await insertEvents(em, actor, this.#events);
+    if (this.#events.length > 0) await insertEvents(em, organizationId, this.#events, now);
   }
 
   /** Counts all tasks of a run anew, because it has another flow version. */
@@ -489,6 +526,7 @@ export class Workspace {
       reason,
       causeId,
       changedFields: JSON.stringify(fields),
+      author: this.#author,
       flowFromStatus: null,
     });
   }

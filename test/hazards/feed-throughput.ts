@@ -12,7 +12,7 @@ import { insertEvents } from "../../src/task-execution/event-statements.ts";
 import { lockRuns, updateRuns } from "../../src/task-execution/run-statements.ts";
 import { givenOrganization } from "../database.ts";
 import { givenRun } from "../runs.ts";
-import { eventActor, eventRow } from "../watch/event-row.ts";
+import { eventRow } from "../watch/event-row.ts";
 import { startScriptDatabase } from "./ledger.ts";
 import { check, print } from "./report.ts";
 
@@ -43,7 +43,7 @@ async function write(id: string, isFed: boolean): Promise<void> {
     const time = new Date();
     if (isFed) {
       const event = eventRow(id, String(run!.revision), "tag");
-      await insertEvents(em, eventActor(organizationId, time), [event]);
+      await insertEvents(em, organizationId, [event], time);
     } else {
       const position = untaken++;
       await sql`

@@ -1,4 +1,11 @@
-import type { EventActor, EventRow } from "../../src/task-execution/event-statements.ts";
+import type { Author } from "../../src/task-execution/changes.ts";
+import type { EventRow } from "../../src/task-execution/event-statements.ts";
+
+/** Who writes such events. */
+const nobody: Author = {
+  caller: { organizationId: "", subject: "", kind: "system", role: "worker", keyName: "" },
+  requestId: "",
+};
 
 /** Returns an event of a run itself, as it is written past the write path. */
 export function eventRow(
@@ -16,11 +23,7 @@ export function eventRow(
     reason: "",
     causeId: null,
     changedFields: "[]",
+    author: nobody,
     flowFromStatus: null,
   };
-}
-
-/** Returns who writes such events. */
-export function eventActor(organizationId: string, time = new Date()): EventActor {
-  return { organizationId, subject: "", kind: "system", keyName: "", requestId: "", time };
 }

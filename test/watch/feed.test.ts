@@ -14,7 +14,7 @@ import { callerFrom, clientOf, outcomeOf } from "../client.ts";
 import { asSuperuser, givenOrganization, openDatabase, type TestDatabase } from "../database.ts";
 import { type GivenRun, givenRun } from "../runs.ts";
 import { startServiceProcess } from "../service.ts";
-import { eventActor, eventRow } from "./event-row.ts";
+import { eventRow } from "./event-row.ts";
 import { startWatchServer } from "./watch-server.ts";
 import { describeChanges, listen } from "./watcher.ts";
 
@@ -60,7 +60,9 @@ describe("the feed", () => {
     const em = forOrganization(database.orm, organizationId);
     const event = eventRow(slow.flowExecutionId, "1");
     const slowly = em.transactional(async (tx) => {
-      await insertEvents(tx, eventActor(organizationId), [event]);
+      await insertEvents(tx, organizationId, [event], new Date());
+      // It is sent without waiting for it, and locked when the next statement is answered.
+      await tx.execute("select 1");
       written.resolve();
       await open.promise;
     });
@@ -110,7 +112,7 @@ describe("the feed", () => {
           .transactional(async (tx) => {
             const revision = String(1_000_000 + writer * 1000 + round);
             const row = eventRow(runs[0]!.flowExecutionId, revision);
-            await insertEvents(tx, eventActor(organizationId), [row]);
+            await insertEvents(tx, organizationId, [row], new Date());
             throw new Error("undone");
           })
           .catch(() => undefined);
