@@ -22,6 +22,7 @@ import {
   createAuthenticationInterceptor,
 } from "./auth/authentication-interceptor.ts";
 import { authorizationInterceptor } from "./auth/authorization-interceptor.ts";
+import type { CoalescerLimits } from "./coalescing/coalescer.ts";
 import { createOrganizationInterceptor } from "./db/em.ts";
 import { createIdMaker } from "./db/new-id.ts";
 import { type DatabaseLimits, defaultDatabaseLimits } from "./db/orm.ts";
@@ -49,6 +50,7 @@ import type { Readiness } from "./server/readiness.ts";
 import { addReflection } from "./server/reflection.ts";
 import { createRequestLogInterceptor } from "./server/request-log-interceptor.ts";
 import { wellFormedInterceptor } from "./server/well-formed.ts";
+import { CoalescedWrites } from "./task-execution/coalesced-writes.ts";
 import { taskExecutionService } from "./task-execution/task-execution-service.ts";
 import { type Ready, WritePath } from "./task-execution/write-path.ts";
 import { ChangeBell } from "./watch/change-bell.ts";
@@ -66,7 +68,7 @@ export interface AppOptions {
   readonly readiness: Readiness;
   readonly now?: () => Date;
   readonly limits?: Limits;
-  readonly databaseLimits?: Pick<DatabaseLimits, "statementTimeoutMs">;
+  readonly databaseLimits?: Pick<DatabaseLimits, "statementTimeoutMs" | "pool">;
   /** Tells of work; unless given, only those who wait in this process. */
   readonly dispatch?: Dispatch;
   /** Tells other processes that organizations have changed; unless given, they find out by themselves. */
@@ -120,10 +122,23 @@ const errorDetails = [
   file_taskledger_v1_error_reason,
 ];
 
+/** Half of the connections write for many; the rest is for what is not coalesced. */
+function coalescerLimits(limits: Limits, pool: number): CoalescerLimits {
+  return {
+    batches: Math.max(1, Math.floor(pool / 2)),
+    batchesPerOrganization: 2,
+    batchCount: limits.batchRecords,
+    batchBytes: limits.batchBytes,
+    queuedCount: limits.queuedRecords,
+    queuedBytes: limits.queuedBytes,
+    queuedBytesOfAll: limits.queuedBytesOfAll,
+  };
+}
+
 /** Builds every service and every interceptor. Listens to nothing. */
 export function createApp(options: AppOptions): App {
   const { orm, authenticate, log, readiness, now = () => new Date(), limits = defaultLimits } = options;
-  const { statementTimeoutMs } = options.databaseLimits ?? defaultDatabaseLimits;
+  const { statementTimeoutMs, pool } = options.databaseLimits ?? defaultDatabaseLimits;
   const newId = createIdMaker();
   const sealed = createSealedPlaces({ now });
   const pageTokens = createPageTokens({ now, sealed });
@@ -142,14 +157,16 @@ export function createApp(options: AppOptions): App {
   const onChange = (organizationId: string) => bell.ring(organizationId);
   const random = Math.random;
   const writePath = new WritePath({ now, newId, plans, engine: createEngine(random), onReady, onChange });
+  const coalescing = coalescerLimits(limits, pool);
+  const writes = new CoalescedWrites({ orm, writePath, limits: coalescing, statementTimeoutMs });
   const payloads = new PayloadCache(feeds.limits.payloadCacheBytes);
   const watching = { feeds, sealed, payloads, closing, now, random };
   const ingestLimits = options.ingestLimits ?? defaultIngestLimits;
   const ingestRoom = new IngestRoom(limits, ingestLimits);
   const onDefect = (err: unknown, requestId: string) =>
     log.error({ err: describeCause(err), requestId }, "cannot write an item of a stream");
-  const ingesting = { writePath, room: ingestRoom, limits: ingestLimits, closing, onDefect };
-  const deps = { orm, now, newId, pageTokens, plans, writePath, waitingRoom, closing };
+  const ingesting = { writes, room: ingestRoom, limits: ingestLimits, closing, onDefect };
+  const deps = { orm, now, newId, pageTokens, plans, writePath, writes, waitingRoom, closing };
   return {
     writePath,
     details: createRegistry(...errorDetails),

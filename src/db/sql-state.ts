@@ -1,4 +1,4 @@
-import { LedgerError } from "../errors.ts";
+import { LedgerError, type Problem } from "../errors.ts";
 
 /** What PostgreSQL or its driver says of a failed statement, as far as we go by it. */
 interface DatabaseError {
@@ -88,6 +88,22 @@ export function toLedgerError(thrown: unknown): LedgerError | undefined {
   }
   return undefined;
 }
+
+/**
+ * Reports whether an error would have come whatever the statements were about: the database is away, full or crowded,
+ * or others hold what they need.
+ */
+export function isOutage(thrown: unknown): boolean {
+  const { problem } = thrown instanceof LedgerError ? thrown : (toLedgerError(thrown) ?? {});
+  return problem !== undefined && outages.has(problem) && findDatabaseError(thrown)?.code !== "23505";
+}
+
+const outages: ReadonlySet<Problem> = new Set([
+  "DATABASE_UNAVAILABLE",
+  "POOL_EXHAUSTED",
+  "STORAGE_FULL",
+  "CONTENTION",
+]);
 
 function isConnectionLoss(message: string): boolean {
   return /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(message);

@@ -17,6 +17,7 @@ import { requestIdOf } from "../server/request-id.ts";
 import { waitMsOf } from "../server/waiting-methods.ts";
 import { parseItem, toItemStatus } from "../task-execution/batch.ts";
 import type { Author, ChangeResult, WorkReport } from "../task-execution/changes.ts";
+import type { CoalescedWrites } from "../task-execution/coalesced-writes.ts";
 import { toPbOutcome, withoutPayloads } from "../task-execution/task-execution.message.ts";
 import type { Workspace } from "../task-execution/workspace.ts";
 import type { WritePath } from "../task-execution/write-path.ts";
@@ -30,6 +31,7 @@ import { fromClaimRequest, fromHeartbeat, fromTaskReport, toClaimedMessage } fro
 /** What the service of workers takes from outside. */
 export interface WorkerServiceDeps {
   readonly writePath: WritePath;
+  readonly writes: CoalescedWrites;
   readonly waitingRoom: WaitingRoom;
   /** Fires when the service shuts down: nobody waits for work then. */
   readonly closing: AbortSignal;
@@ -37,8 +39,13 @@ export interface WorkerServiceDeps {
 
 /** Hands out the tasks of the caller's organization, and takes back their results. */
 export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof WorkerService> {
-  const { writePath, waitingRoom, closing } = deps;
+  const { writePath, writes, waitingRoom, closing } = deps;
   const claims = new Claims();
+
+  async function apply(ctx: HandlerContext, changes: readonly WorkReport[]): Promise<ChangeResult[]> {
+    if (changes.length === 0) return [];
+    return writes.apply({ author: authorOf(ctx), changes, timeoutMs: ctx.timeoutMs(), signal: ctx.signal });
+  }
 
   /** Looks for work once, in a transaction of its own. */
   function claimOnce(ctx: HandlerContext, request: ClaimTaskExecutionsRequest): Promise<Claimed[]> {
@@ -117,11 +124,14 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
       const parsed = reports.map((report) => parseItem(TaskReportSchema, report, fromTaskReport));
       const changes = parsed.filter((item): item is WorkReport => !(item instanceof LedgerError));
       const claim = next && fromClaimRequest(next);
-      const { applied, claimed } = await writePath.transact(emOf(ctx), authorOf(ctx), async (work) => {
-        await work.load(changes);
-        const results = await writePath.applyTo(work, changes);
-        return { applied: results, claimed: claim ? await claimNext(work, claim) : [] };
-      });
+      const { applied, claimed } =
+        claim === undefined
+          ? { applied: await apply(ctx, changes), claimed: [] }
+          : await writePath.transact(emOf(ctx), authorOf(ctx), async (work) => {
+              await work.load(changes);
+              const results = await writePath.applyTo(work, changes);
+              return { applied: results, claimed: await claimNext(work, claim) };
+            });
       const left = applied.values();
       const results = parsed.map((item) =>
         toResult(item instanceof LedgerError ? { refused: item } : left.next().value!, requestIdOf(ctx)),

@@ -59,6 +59,19 @@ export const limitRanges = {
   /** Ingest streams of one organization in this process, so that one with many writers leaves room for others. */
   maxIngestStreamsPerOrganization: range(50, 1, 10_000),
 
+  // Coalescing: what callers of one organization want at the same time is done in one transaction
+
+  /** Records that one transaction writes or reads for several callers. With 0, each call has its own. */
+  batchRecords: range(500, 0, 10_000),
+  /** Payloads of one such transaction. */
+  batchBytes: range(4 * mebibyte, 64 * kibibyte, 64 * mebibyte),
+  /** Records of one organization that wait for the next transaction. More would wait longer than callers do. */
+  queuedRecords: range(10_000, 1, 1_000_000),
+  /** Payloads of one organization that wait, so that it leaves room for others. */
+  queuedBytes: range(16 * mebibyte, mebibyte, 1024 * mebibyte),
+  /** Payloads that wait in this process. */
+  queuedBytesOfAll: range(64 * mebibyte, mebibyte, 4096 * mebibyte),
+
   // Connections
 
   /** Open connections. Further ones are closed at once. */

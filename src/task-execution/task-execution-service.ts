@@ -27,6 +27,7 @@ import {
   type Report,
   type TaskRecord,
 } from "./changes.ts";
+import type { CoalescedWrites } from "./coalesced-writes.ts";
 import { toEventMessage } from "./event.message.ts";
 import { getRecords } from "./read-batch.ts";
 import { getRecord, listEvents, listRecords } from "./read-path.ts";
@@ -46,16 +47,20 @@ const defaultPageSize = 50;
 /** Serves the task executions of the caller's organization. */
 export function taskExecutionService(deps: {
   readonly writePath: WritePath;
+  readonly writes: CoalescedWrites;
   readonly pageTokens: PageTokens;
 }): Omit<
   ServiceImpl<typeof TaskExecutionService>,
   "ingestTaskExecutions" | "waitTaskExecution" | "watchTaskExecutions"
 > {
-  const { writePath, pageTokens } = deps;
+  const { writePath, writes, pageTokens } = deps;
 
-  function apply(ctx: HandlerContext, changes: readonly Change[], options?: ApplyOptions) {
+  function apply(ctx: HandlerContext, changes: readonly Change[], { failsAll, isTrial }: ApplyOptions = {}) {
     const author = { caller: callerOf(ctx), requestId: requestIdOf(ctx) };
-    return writePath.apply(emOf(ctx), author, changes, options);
+    // What may be undone as a whole has a transaction of its own.
+    return failsAll !== undefined || isTrial
+      ? writePath.apply(emOf(ctx), author, changes, { failsAll, isTrial })
+      : writes.apply({ author, changes, timeoutMs: ctx.timeoutMs(), signal: ctx.signal });
   }
 
   async function applyOne(

@@ -28,12 +28,18 @@ export interface WritePathDeps {
   readonly onChange: (organizationId: string) => void;
 }
 
+/** What one caller wants to be changed. */
+export interface WriteRequest {
+  readonly author: Author;
+  readonly changes: readonly Change[];
+}
+
 /** How changes are applied. */
 export interface ApplyOptions {
   /** Which refusals fail the whole; by default none. */
-  readonly failsAll?: (refused: LedgerError) => boolean;
+  readonly failsAll?: ((refused: LedgerError) => boolean) | undefined;
   /** Whether everything is undone at the end, and only the results returned. */
-  readonly isTrial?: boolean;
+  readonly isTrial?: boolean | undefined;
 }
 
 /** Carries the answer of a transaction that is rolled back because it was only to be tried. */
@@ -77,6 +83,38 @@ export class WritePath {
       return this.applyTo(work, changes, failsAll);
     };
     return this.transact(em, author, run, isTrial);
+  }
+
+  /**
+   * Applies what several callers of one organization want in one transaction, each request as a whole.
+   *
+   * @param mayWait whether it waits for runs that others have locked; if not, requests about those are left out
+   * @returns for each request its results, or the ids of the runs that others have locked
+   */
+  applyTogether(
+    em: EntityManager,
+    requests: readonly WriteRequest[],
+    mayWait: boolean,
+  ): Promise<({ readonly value: ChangeResult[] } | { readonly busy: string[] })[]> {
+    return this.transact(em, requests[0]!.author, async (work) => {
+      const others = await work.load(
+        requests.flatMap(({ changes }) => changes),
+        [],
+        mayWait,
+      );
+      const answers = [];
+      for (const { author, changes } of requests) {
+        const runIds = others.size === 0 ? [] : changes.map((change) => work.runIdOf(change) ?? "");
+        const busy = runIds.filter((id) => others.has(id));
+        if (busy.length > 0) {
+          answers.push({ busy });
+          continue;
+        }
+        work.actAs(author);
+        answers.push({ value: await this.applyTo(work, changes) });
+      }
+      return answers;
+    });
   }
 
   /** Like {@link apply}, within a transaction: the runs are locked and the records loaded. */
