@@ -8,7 +8,7 @@ import type {
   IngestTaskExecutionsResponse_Acknowledgement,
   TaskExecutionService,
 } from "../gen/taskledger/v1/task_execution_service_pb.ts";
-import { createApp } from "../src/app.ts";
+import { type AppOptions, createApp } from "../src/app.ts";
 import type { Caller } from "../src/auth/caller.ts";
 import type { TestDatabase } from "./database.ts";
 
@@ -17,26 +17,26 @@ export function callerFrom(organizationId: string, more: Partial<Caller> = {}): 
   return { organizationId, subject: randomUUID(), kind: "worker", role: "admin", keyName: "test", ...more };
 }
 
-/** Makes a client that is signed in as a caller and calls the real interceptors and handlers in memory. */
+/** Makes a client that is signed in as a caller, or as the one that follows from the secret of each call, and calls the real interceptors and handlers in memory. */
 export function clientOf<Desc extends DescService>(
   service: Desc,
   { orm }: Pick<TestDatabase, "orm">,
-  caller: Caller,
-  now?: () => Date,
+  caller: Caller | ((secret: string) => Caller),
+  more: Partial<Pick<AppOptions, "now" | "limits">> = {},
 ): Client<Desc> {
   const { routes, interceptors } = createApp({
     orm,
-    authenticate: async () => caller,
+    authenticate: async (secret) => (typeof caller === "function" ? caller(secret) : caller),
     log: pino({ level: "silent" }),
     readiness: { isReady: () => true, subscribe: () => {} },
-    ...(now && { now }),
+    ...more,
   });
   const transport = createRouterTransport(routes, {
     router: { interceptors: [...interceptors] },
     transport: {
       interceptors: [
         (next) => (req) => {
-          req.header.set("authorization", "Bearer test");
+          if (!req.header.has("authorization")) req.header.set("authorization", "Bearer test");
           return next(req);
         },
       ],

@@ -155,14 +155,25 @@ export class Coalescer<T, R> {
       }
     }
     const outcomes: Outcome<R>[] = [];
+    const passed = new Set<string>();
     for (const unit of units) {
-      try {
-        outcomes.push(...(await this.#deps.process(organizationId, [unit], mayWait)));
-      } catch (error) {
-        outcomes.push({ error });
-      }
+      // It must not pass by one that has to wait.
+      const outcome = unit.keys.some((key) => passed.has(key))
+        ? { busy: [] }
+        : await this.#alone(organizationId, unit, mayWait);
+      if ("busy" in outcome) for (const key of unit.keys) passed.add(key);
+      outcomes.push(outcome);
     }
     return outcomes;
+  }
+
+  async #alone(organizationId: string, unit: Unit<T>, mayWait: boolean): Promise<Outcome<R>> {
+    try {
+      const [outcome] = await this.#deps.process(organizationId, [unit], mayWait);
+      return outcome!;
+    } catch (error) {
+      return { error };
+    }
   }
 
   #forget({ unit }: Pending<T, R>): void {

@@ -8,6 +8,9 @@ export interface StatementKind {
   readonly isUnread: boolean;
 }
 
+/** What MikroORM sets at the begin of a transaction: the organization, and how long statements may run. */
+const settings = /^select set_config\('[^']*', '[^']*', true\)(, set_config\('[^']*', '[^']*', true\))*$/;
+
 const marker = /^\/\* (kept|unread) (\w+) \*\//;
 
 /**
@@ -30,5 +33,5 @@ export function unread(name: string): RawBuilder<unknown> {
 export function kindOf(text: string): StatementKind {
   const [, kind, name] = marker.exec(text) ?? [];
   if (name !== undefined) return { name, isUnread: kind === "unread" };
-  return { isUnread: text === "begin" || text.startsWith("select set_config(") };
+  return { isUnread: text === "begin" || settings.test(text) };
 }

@@ -4,6 +4,7 @@ import { unread } from "../db/statement.ts";
 import type { Author, EventType } from "./changes.ts";
 import { shardOf } from "./feed-shard.ts";
 import type { Status } from "./lifecycle.ts";
+import { withoutNulls } from "./record-statements.ts";
 
 /** An entry of the event log. `revision` is a decimal number. */
 export interface EventRow {
@@ -39,7 +40,7 @@ export async function insertEvents(
   const rows = events.map(({ author, ...event }) => {
     const place = authors.get(author) ?? authors.size;
     authors.set(author, place);
-    return { ...event, actor: place, shard: shardOf(event.flowExecutionId) };
+    return withoutNulls({ ...event, actor: place, shard: shardOf(event.flowExecutionId) });
   });
   const actors = [...authors].map(([{ caller, requestId }, place]) => {
     const { subject, kind, keyName } = caller;

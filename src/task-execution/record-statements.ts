@@ -156,10 +156,9 @@ export async function insertRecords(
   em: EntityManager,
   organizationId: string,
   records: readonly NewRecord[],
+  now: Date,
 ): Promise<void> {
-  const parameter = JSON.stringify(
-    records.map(({ record, delayMs, inputOfId }) => ({ ...record, delayMs, inputOfId })),
-  );
+  const parameter = JSON.stringify(records.map(toRow));
   await sql`${unread("insert_records")}
     insert into task_execution (
       organization_id, id, flow_execution_id, flow_id, task_name, task_execution_idx, status, status_before_delete,
@@ -169,7 +168,8 @@ export async function insertRecords(
     select ${organizationId}::uuid, r.id, r."flowExecutionId", r."flowId", r."taskName", r."taskExecutionIdx", r.status,
       r."statusBeforeDelete", i.input, r.output, r.error,
       coalesce(octet_length(i.input), 0) + coalesce(octet_length(r.output), 0) + coalesce(octet_length(r.error), 0),
-      r.edited, r.etag, r."modifiedBy", r."createTime", r."updateTime", r."startTime", r."endTime", r."deleteTime",
+      r.edited, r.etag, r."modifiedBy", ${now.toISOString()}::timestamptz, ${now.toISOString()}::timestamptz,
+      r."startTime", r."endTime", r."deleteTime",
       r.attempt, r.iteration, r.generation, r.interruptions, r.executor, r."claimRank",
       case
         when r.executor is not null then date_trunc('milliseconds', now() + r."delayMs" * interval '1 millisecond')
@@ -177,8 +177,7 @@ export async function insertRecords(
     from json_to_recordset(${parameter}::json) as r(
       id uuid, "flowExecutionId" uuid, "flowId" uuid, "taskName" text, "taskExecutionIdx" integer, status text,
       "statusBeforeDelete" text, input text, output text, error text, edited boolean, etag integer, "modifiedBy" text,
-      "createTime" timestamptz, "updateTime" timestamptz, "startTime" timestamptz, "endTime" timestamptz,
-      "deleteTime" timestamptz, attempt integer, iteration integer, generation integer, interruptions integer,
+      "startTime" timestamptz, "endTime" timestamptz, "deleteTime" timestamptz, attempt integer, iteration integer, generation integer, interruptions integer,
       executor text, "claimRank" integer, "delayMs" double precision, "inputOfId" uuid
     )
     cross join lateral (
@@ -192,6 +191,20 @@ export async function insertRecords(
       end as input
     ) as i
   `.execute(em.getKysely());
+}
+
+/** Returns what a new record is stored with, beside what all of a transaction have in common. */
+function toRow({ record, delayMs, inputOfId }: NewRecord) {
+  const { organizationId, createTime, updateTime, tags, availableTime, leaseToken, ...row } = record;
+  return withoutNulls({ ...row, delayMs: row.executor === null ? null : delayMs, inputOfId });
+}
+
+/** Takes the nulls out of a row that is to be JSON: what is null need not be sent, nor read. */
+export function withoutNulls(row: Record<string, unknown>): object {
+  for (const name in row) {
+    if (row[name] === null) row[name] = undefined;
+  }
+  return row;
 }
 
 /** Stores changed records; only the payloads that are named are written. */

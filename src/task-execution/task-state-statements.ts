@@ -1,5 +1,5 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import { kept } from "../db/statement.ts";
 import type { LiveStatus } from "./lifecycle.ts";
 import { toDate } from "./run-statements.ts";
@@ -44,6 +44,40 @@ export async function findTaskStates(
   if (tasks.length === 0) {
     return [];
   }
+  // Most tasks are no loops, and what is there for loops takes time even if there is none.
+  const [name, status] = tasks.some(({ isLoop }) => isLoop)
+    ? [kept("find_loop_states"), loopStatus(organizationId)]
+    : [kept("find_task_states"), sql`newest.status`];
+  const { rows } = await sql<Omit<TaskState, "status"> & { status: LiveStatus | null }>`${name}
+    select k."flowExecutionId", k."taskName", k."isLoop", coalesce(last.rerun, false) as rerun,
+      coalesce(last.generation, 0) as generation, coalesce(last.idx + 1, 0) as "nextIdx",
+      newest.idx as "countingIdx",
+      ${status} as status
+    from json_to_recordset(${JSON.stringify(tasks)}::json) as k(
+      "flowExecutionId" uuid, "taskName" text, "isLoop" boolean
+    )
+    left join lateral (
+      select t.task_execution_idx as idx, t.status, t.generation
+      from task_execution as t
+      where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
+        and t.task_name = k."taskName" and t.status <> 'deleted'
+      order by t.task_execution_idx desc
+      limit 1
+    ) as newest on true
+    left join lateral (
+      select t.task_execution_idx as idx, t.rerun, t.generation
+      from task_execution as t
+      where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
+        and t.task_name = k."taskName"
+      order by t.task_execution_idx desc
+      limit 1
+    ) as last on true
+  `.execute(em.getKysely());
+  return rows.map((row) => ({ ...row, status: row.status ?? undefined }));
+}
+
+/** Returns what says the status of a task `k`, whose newest record is `newest`. */
+function loopStatus(organizationId: string): RawBuilder<unknown> {
   const open = (status: "queued" | "running") => sql`(
     select (first.flow_execution_id, first.task_name, first.status)
       = (k."flowExecutionId", k."taskName", ${sql.lit(status)})
@@ -56,12 +90,7 @@ export async function findTaskStates(
       limit 1
     ) as first
   )`;
-  const { rows } = await sql<
-    Omit<TaskState, "status"> & { status: LiveStatus | null }
-  >`${kept("find_task_states")}
-    select k."flowExecutionId", k."taskName", k."isLoop", coalesce(last.rerun, false) as rerun,
-      coalesce(last.generation, 0) as generation, coalesce(last.idx + 1, 0) as "nextIdx",
-      newest.idx as "countingIdx",
+  return sql`
       case
         when newest.status is null or not k."isLoop" then newest.status
         when ${open("running")} then 'running'
@@ -86,28 +115,7 @@ export async function findTaskStates(
             order by t.iteration, t.task_execution_idx desc
           ) as item
         )
-      end as status
-    from json_to_recordset(${JSON.stringify(tasks)}::json) as k(
-      "flowExecutionId" uuid, "taskName" text, "isLoop" boolean
-    )
-    left join lateral (
-      select t.task_execution_idx as idx, t.status, t.generation
-      from task_execution as t
-      where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
-        and t.task_name = k."taskName" and t.status <> 'deleted'
-      order by t.task_execution_idx desc
-      limit 1
-    ) as newest on true
-    left join lateral (
-      select t.task_execution_idx as idx, t.rerun, t.generation
-      from task_execution as t
-      where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
-        and t.task_name = k."taskName"
-      order by t.task_execution_idx desc
-      limit 1
-    ) as last on true
-  `.execute(em.getKysely());
-  return rows.map((row) => ({ ...row, status: row.status ?? undefined }));
+      end`;
 }
 
 /** Returns when the last task of a run ended. */

@@ -380,7 +380,7 @@ export class Workspace {
     await this.#count(await this.#states.of(moved), -1);
     const added = dirty.filter(({ isNew }) => isNew);
     const changed = dirty.filter(({ isNew }) => !isNew);
-    if (added.length > 0) await insertRecords(em, organizationId, added.sort(byKey));
+    if (added.length > 0) await insertRecords(em, organizationId, added.sort(byKey), this.now);
     if (changed.length > 0) await updateRecords(em, organizationId, changed);
     await writeTags(em, organizationId, ...tagDifferences(dirty), this.now);
     await changeLeases(em, organizationId, leases);

@@ -89,7 +89,7 @@ export class WritePath {
    * Applies what several callers of one organization want in one transaction, each request as a whole.
    *
    * @param mayWait whether it waits for runs that others have locked; if not, requests about those are left out
-   * @returns for each request its results, or the ids of the runs that others have locked
+   * @returns for each request its results, or the ids of its runs if it has to wait for one of them
    */
   applyTogether(
     em: EntityManager,
@@ -97,17 +97,20 @@ export class WritePath {
     mayWait: boolean,
   ): Promise<({ readonly value: ChangeResult[] } | { readonly busy: string[] })[]> {
     return this.transact(em, requests[0]!.author, async (work) => {
-      const others = await work.load(
-        requests.flatMap(({ changes }) => changes),
-        [],
-        mayWait,
+      const others = new Set(
+        await work.load(
+          requests.flatMap(({ changes }) => changes),
+          [],
+          mayWait,
+        ),
       );
       const answers = [];
       for (const { author, changes } of requests) {
-        const runIds = others.size === 0 ? [] : changes.map((change) => work.runIdOf(change) ?? "");
-        const busy = runIds.filter((id) => others.has(id));
-        if (busy.length > 0) {
-          answers.push({ busy });
+        const runIds = others.size === 0 ? [] : changes.flatMap((change) => work.runIdOf(change) ?? []);
+        if (runIds.some((id) => others.has(id))) {
+          // Nor does a later request about any of these runs pass by this one.
+          for (const id of runIds) others.add(id);
+          answers.push({ busy: runIds });
           continue;
         }
         work.actAs(author);

@@ -129,12 +129,9 @@ describe("a lease in a race", () => {
   test("is kept by the database's clock, however wrong those of the servers are", async () => {
     const hour = 3_600_000;
     const skewed = [-hour, hour].map((ms) => ({
-      client: clientOf(
-        WorkerService,
-        fleet.database,
-        callerFrom(fleet.organizationId),
-        () => new Date(Date.now() + ms),
-      ),
+      client: clientOf(WorkerService, fleet.database, callerFrom(fleet.organizationId), {
+        now: () => new Date(Date.now() + ms),
+      }),
       sweep: sweeperOf(fleet.database, () => new Date(Date.now() + ms)),
     }));
     const run = await fleet.start(

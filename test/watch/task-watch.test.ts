@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => database.close());
 
 const tasksOf = (organization = organizationId, now?: () => Date) =>
-  clientOf(TaskExecutionService, database, callerFrom(organization), now);
+  clientOf(TaskExecutionService, database, callerFrom(organization), now && { now });
 const runs = () => clientOf(FlowExecutionService, database, callerFrom(organizationId));
 
 function watchTasks(request: Request, tasks = tasksOf()): Watcher<WatchTaskExecutionsResponse> {
