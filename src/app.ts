@@ -27,6 +27,7 @@ import { createOrganizationInterceptor } from "./db/em.ts";
 import { createIdMaker } from "./db/new-id.ts";
 import { type DatabaseLimits, defaultDatabaseLimits } from "./db/orm.ts";
 import { toLedgerError } from "./db/sql-state.ts";
+import { Statistics } from "./db/statistics.ts";
 import { Doorbell, type TellOthers } from "./dispatch/doorbell.ts";
 import { createEngine } from "./dispatch/engine.ts";
 import { WaitingRoom } from "./dispatch/waiting-room.ts";
@@ -154,7 +155,11 @@ export function createApp(options: AppOptions): App {
   });
   const bell = new ChangeBell(feeds, options.tellOfChanges);
   const onReady = (ready: Ready) => doorbell.ring(ready);
-  const onChange = (organizationId: string) => bell.ring(organizationId);
+  const statistics = new Statistics(orm, log);
+  const onChange = (organizationId: string, events: number) => {
+    bell.ring(organizationId);
+    statistics.grew(events);
+  };
   const random = Math.random;
   const writePath = new WritePath({ now, newId, plans, engine: createEngine(random), onReady, onChange });
   const coalescing = coalescerLimits(limits, pool);

@@ -98,5 +98,6 @@ async function grant(client: Client, serviceRole: string): Promise<void> {
     ${statements.join("\n")}
     grant execute on function find_api_key(bytea) to ${role};
     grant execute on function find_due_leases(interval, uuid, uuid, integer) to ${role};
+    grant execute on function refresh_statistics() to ${role};
   `);
 }

@@ -134,9 +134,9 @@ export class Workspace {
     return this.#runs.values();
   }
 
-  /** Whether there is something in the event log that was not there before. */
-  get hasChanged(): boolean {
-    return this.#events.length > 0;
+  /** How many entries of the event log there are that were not there before. */
+  get eventCount(): number {
+    return this.#events.length;
   }
 
   /** The executors that have something new to claim, by how many milliseconds it takes until they can. */

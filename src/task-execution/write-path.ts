@@ -24,8 +24,8 @@ export interface WritePathDeps {
   readonly plans: FlowPlans;
   /** Is told after the commit what there is to claim now or later. */
   readonly onReady: (ready: Ready) => void;
-  /** Is told after the commit that something of an organization has changed. */
-  readonly onChange: (organizationId: string) => void;
+  /** Is told after the commit that something of an organization has changed, and by how many events. */
+  readonly onChange: (organizationId: string, events: number) => void;
 }
 
 /** What one caller wants to be changed. */
@@ -159,18 +159,18 @@ export class WritePath {
     const { now, newId, plans, engine, onReady, onChange } = this.#deps;
     const { organizationId } = author.caller;
     try {
-      const { answer, readied, hasChanged } = await inTransaction(em, async (tx) => {
+      const { answer, readied, events } = await inTransaction(em, async (tx) => {
         const work = new Workspace(tx, { author, now: now(), newId, plans });
         const result = await run(work);
         await engine.advance(work);
         await work.finish();
         if (isTrial) throw new Tried(result);
-        return { answer: result, readied: work.readied, hasChanged: work.hasChanged };
+        return { answer: result, readied: work.readied, events: work.eventCount };
       });
       for (const [delayMs, executors] of readied) {
         onReady({ organizationId, executors, delayMs });
       }
-      if (hasChanged) onChange(organizationId);
+      if (events > 0) onChange(organizationId, events);
       return answer;
     } catch (error) {
       if (error instanceof Tried) {
