@@ -81,6 +81,8 @@ export interface AppOptions {
 /** The services, and the interceptors that every call goes through, outermost first. */
 export interface App {
   readonly writePath: WritePath;
+  /** The queue in front of it. */
+  readonly writes: CoalescedWrites;
   /** What those who watch are told from. */
   readonly feeds: Feeds;
   /** What ingest streams hold. */
@@ -174,6 +176,7 @@ export function createApp(options: AppOptions): App {
   const deps = { orm, now, newId, pageTokens, plans, writePath, writes, waitingRoom, closing };
   return {
     writePath,
+    writes,
     details: createRegistry(...errorDetails),
     admit: createAdmission(authenticate, limits.maxUnaryInFlight),
     feeds,

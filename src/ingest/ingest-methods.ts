@@ -2,7 +2,6 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { recheckOf } from "../auth/authentication-interceptor.ts";
 import { callerOf } from "../auth/caller.ts";
-import { emOf } from "../db/em.ts";
 import { requestIdOf } from "../server/request-id.ts";
 import { type IngestDeps, ingest } from "./ingest.ts";
 
@@ -13,7 +12,7 @@ export function ingestMethods(
   return {
     ingestTaskExecutions(requests, ctx) {
       const author = { caller: callerOf(ctx), requestId: requestIdOf(ctx) };
-      return ingest(deps, { em: emOf(ctx), author, signal: ctx.signal, recheck: recheckOf(ctx) }, requests);
+      return ingest(deps, { author, signal: ctx.signal, recheck: recheckOf(ctx) }, requests);
     },
   };
 }

@@ -1,7 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import type { EntityManager } from "@mikro-orm/postgresql";
 import {
   type IngestTaskExecutionsResponse_Acknowledgement as Acknowledgement,
   IngestTaskExecutionsResponse_AcknowledgementSchema as AcknowledgementSchema,
@@ -17,8 +16,8 @@ import { internal } from "../server/error-shape.ts";
 import { draining } from "../server/framework-error.ts";
 import { parseItem, toReportResult } from "../task-execution/batch.ts";
 import type { Author, ChangeResult, Report } from "../task-execution/changes.ts";
+import type { CoalescedWrites } from "../task-execution/coalesced-writes.ts";
 import { fromCreateRequest } from "../task-execution/task-execution.message.ts";
-import type { WritePath } from "../task-execution/write-path.ts";
 import { Bell } from "../watch/bell.ts";
 import type { IngestLimits } from "./ingest-limits.ts";
 import type { IngestRoom } from "./ingest-room.ts";
@@ -27,7 +26,7 @@ import { IngestWindow } from "./ingest-window.ts";
 /** What ingest streams take from outside. */
 export interface IngestDeps {
   /** Takes each item by itself; what arrives together is written together behind it. */
-  readonly writePath: Pick<WritePath, "apply">;
+  readonly writes: Pick<CoalescedWrites, "apply">;
   readonly room: IngestRoom;
   readonly limits: IngestLimits;
   /** Fires when the service shuts down. */
@@ -36,9 +35,8 @@ export interface IngestDeps {
   readonly onDefect: (error: unknown, requestId: string) => void;
 }
 
-/** Who sends items, and in which organization they are written. */
+/** Who sends items. */
 export interface IngestCall {
-  readonly em: EntityManager;
   readonly author: Author;
   /** Aborts when the stream is over, however it ended. */
   readonly signal: AbortSignal;
@@ -262,9 +260,14 @@ class IngestStream {
   }
 
   async #apply(report: Report): Promise<ChangeResult> {
-    const { em, author } = this.#call;
+    const { author, signal } = this.#call;
     try {
-      const [result] = await this.#deps.writePath.apply(em, author, [report]);
+      const [result] = await this.#deps.writes.apply({
+        author,
+        changes: [report],
+        timeoutMs: undefined,
+        signal,
+      });
       return result!;
     } catch (error) {
       return { refused: this.#explain(error) };

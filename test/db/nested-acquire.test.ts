@@ -43,13 +43,16 @@ const makers = [
   "db/orm.ts",
   "db/probe.ts",
   "db/role-check.ts",
+  "db/statistics.ts",
   "db/transaction.ts",
   "dispatch/intercom.ts",
   "dispatch/sweeper.ts",
   "import/grpc-client.ts",
   "organization/bootstrap.ts",
   "organization/organization-service.ts",
-  "service.ts",
+  "prepare.ts",
+  "processes/fork.ts",
+  "task-execution/coalesced-writes.ts",
   "watch/feeds.ts",
 ];
 

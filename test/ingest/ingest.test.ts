@@ -10,14 +10,13 @@ import {
   IngestTaskExecutionsRequestSchema,
 } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { createApp } from "../../src/app.ts";
-import { forOrganization } from "../../src/db/organization.ts";
 import { LedgerError } from "../../src/errors.ts";
 import { type IngestDeps, ingest } from "../../src/ingest/ingest.ts";
 import { defaultIngestLimits, type IngestLimits } from "../../src/ingest/ingest-limits.ts";
 import { IngestRoom } from "../../src/ingest/ingest-room.ts";
 import { defaultLimits } from "../../src/server/limits.ts";
 import type { Change, Report } from "../../src/task-execution/changes.ts";
-import type { WritePath } from "../../src/task-execution/write-path.ts";
+import type { CoalescedWrites } from "../../src/task-execution/coalesced-writes.ts";
 import { callerFrom, nameIn } from "../client.ts";
 import { givenOrganization, openDatabase, type TestDatabase } from "../database.ts";
 import { givenRun } from "../runs.ts";
@@ -27,11 +26,11 @@ import { createOutbox } from "./outbox.ts";
 
 let database: TestDatabase;
 let organizationId: string;
-let writePath: WritePath;
+let writes: CoalescedWrites;
 beforeAll(async () => {
   database = await openDatabase();
   organizationId = await givenOrganization(database.orm);
-  ({ writePath } = createApp({
+  ({ writes } = createApp({
     orm: database.orm,
     authenticate: async () => undefined,
     log: pino({ level: "silent" }),
@@ -61,23 +60,22 @@ function open({ before = () => undefined, ...options }: Options = {}) {
   const begun: string[] = [];
   const words: string[] = [];
   const messages: number[] = [];
-  const apply: WritePath["apply"] = async (em, author, changes) => {
-    const [report] = changes as readonly [Report & Change];
+  const apply: CoalescedWrites["apply"] = async (request) => {
+    const [report] = request.changes as readonly [Report & Change];
     begun.push(`${report.taskExecutionIdx} ${report.status}`);
     await before(report);
-    return writePath.apply(em, author, changes);
+    return writes.apply(request);
   };
   const organization = options.organizationId ?? organizationId;
   const responses = ingest(
     {
-      writePath: { apply },
+      writes: { apply },
       room,
       limits,
       closing: closing.signal,
       onDefect: options.onDefect ?? (() => undefined),
     },
     {
-      em: forOrganization(database.orm, organization),
       author: { caller: callerFrom(organization), requestId: "test" },
       signal: over.signal,
       recheck: async () => undefined,
