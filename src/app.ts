@@ -51,6 +51,7 @@ import type { Readiness } from "./server/readiness.ts";
 import { addReflection } from "./server/reflection.ts";
 import { createRequestLogInterceptor } from "./server/request-log-interceptor.ts";
 import { wellFormedInterceptor } from "./server/well-formed.ts";
+import { CoalescedReads } from "./task-execution/coalesced-reads.ts";
 import { CoalescedWrites } from "./task-execution/coalesced-writes.ts";
 import { taskExecutionService } from "./task-execution/task-execution-service.ts";
 import { type Ready, WritePath } from "./task-execution/write-path.ts";
@@ -125,10 +126,10 @@ const errorDetails = [
   file_taskledger_v1_error_reason,
 ];
 
-/** Half of the connections write for many; the rest is for what is not coalesced. */
-function coalescerLimits(limits: Limits, pool: number): CoalescerLimits {
+/** Returns the limits of a coalescer that has so many connections. */
+function coalescerLimits(limits: Limits, connections: number): CoalescerLimits {
   return {
-    batches: Math.max(1, Math.floor(pool / 2)),
+    batches: Math.max(1, Math.floor(connections)),
     batchesPerOrganization: 2,
     batchCount: limits.batchRecords,
     batchBytes: limits.batchBytes,
@@ -164,8 +165,11 @@ export function createApp(options: AppOptions): App {
   };
   const random = Math.random;
   const writePath = new WritePath({ now, newId, plans, engine: createEngine(random), onReady, onChange });
-  const coalescing = coalescerLimits(limits, pool);
-  const writes = new CoalescedWrites({ orm, writePath, limits: coalescing, statementTimeoutMs });
+  // Half of the connections write for many and a third reads for many; the others are for what is not coalesced.
+  const writeLimits = coalescerLimits(limits, pool / 2);
+  const writes = new CoalescedWrites({ orm, writePath, limits: writeLimits, statementTimeoutMs });
+  const readLimits = coalescerLimits(limits, pool / 3);
+  const reads = new CoalescedReads({ orm, limits: readLimits, statementTimeoutMs });
   const payloads = new PayloadCache(feeds.limits.payloadCacheBytes);
   const watching = { feeds, sealed, payloads, closing, now, random };
   const ingestLimits = options.ingestLimits ?? defaultIngestLimits;
@@ -173,7 +177,7 @@ export function createApp(options: AppOptions): App {
   const onDefect = (err: unknown, requestId: string) =>
     log.error({ err: describeCause(err), requestId }, "cannot write an item of a stream");
   const ingesting = { writes, room: ingestRoom, limits: ingestLimits, closing, onDefect };
-  const deps = { orm, now, newId, pageTokens, plans, writePath, writes, waitingRoom, closing };
+  const deps = { orm, now, newId, pageTokens, plans, writePath, writes, reads, waitingRoom, closing };
   return {
     writePath,
     writes,

@@ -10,6 +10,8 @@ export interface Unit<T> {
   readonly count: number;
   /** What it holds in memory, about. */
   readonly bytes: number;
+  /** How long its caller waits, in milliseconds; undefined for as long as it takes. */
+  readonly timeoutMs: number | undefined;
   /** Fires when nobody waits for it any more: then it is not begun. */
   readonly signal: AbortSignal;
 }
@@ -40,9 +42,14 @@ export interface CoalescerDeps<T, R> {
   /**
    * Does the units of one organization in one go, and returns what became of each, in order.
    *
-   * @param mayWait whether it waits for what others hold; if not, it answers `busy` for such units
+   * @param how.mayWait whether it waits for what others hold; if not, it answers `busy` for such units
+   * @param how.timeoutMs how long the most patient of the callers waits
    */
-  process(organizationId: string, units: readonly Unit<T>[], mayWait: boolean): Promise<Outcome<R>[]>;
+  process(
+    organizationId: string,
+    units: readonly Unit<T>[],
+    how: { readonly mayWait: boolean; readonly timeoutMs: number | undefined },
+  ): Promise<Outcome<R>[]>;
   /** Reports whether an error would befall every unit alike, alone or together. */
   isCommon(error: unknown): boolean;
 }
@@ -148,7 +155,7 @@ export class Coalescer<T, R> {
   async #outcomesOf(organizationId: string, { pending, mayWait }: Batch<T, R>): Promise<Outcome<R>[]> {
     const units = pending.map(({ unit }) => unit);
     try {
-      return await this.#deps.process(organizationId, units, mayWait);
+      return await this.#process(organizationId, units, mayWait);
     } catch (error) {
       if (units.length === 1 || this.#deps.isCommon(error)) {
         return units.map(() => ({ error }));
@@ -167,9 +174,15 @@ export class Coalescer<T, R> {
     return outcomes;
   }
 
+  #process(organizationId: string, units: readonly Unit<T>[], mayWait: boolean): Promise<Outcome<R>[]> {
+    const longest = Math.max(...units.map(({ timeoutMs }) => timeoutMs ?? Number.POSITIVE_INFINITY));
+    const timeoutMs = Number.isFinite(longest) ? longest : undefined;
+    return this.#deps.process(organizationId, units, { mayWait, timeoutMs });
+  }
+
   async #alone(organizationId: string, unit: Unit<T>, mayWait: boolean): Promise<Outcome<R>> {
     try {
-      const [outcome] = await this.#deps.process(organizationId, [unit], mayWait);
+      const [outcome] = await this.#process(organizationId, [unit], mayWait);
       return outcome!;
     } catch (error) {
       return { error };

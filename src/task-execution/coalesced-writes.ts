@@ -36,19 +36,20 @@ export class CoalescedWrites {
     this.#coalescer = new Coalescer({
       limits: deps.limits,
       isCommon: isOutage,
-      process: (_organizationId, units, mayWait) => {
+      process: (organizationId, units, { mayWait, timeoutMs }) => {
         const requests = units.map(({ item }) => item);
-        return deps.writePath.applyTogether(this.#emFor(requests), requests, mayWait);
+        return deps.writePath.applyTogether(this.#emOf(organizationId, timeoutMs), requests, mayWait);
       },
     });
   }
 
-  /** Returns an EntityManager whose statements may run as long as the most patient caller waits. */
-  #emFor(requests: readonly TimedRequest[]): EntityManager {
+  #emOf(organizationId: string, timeoutMs: number | undefined): EntityManager {
     const { orm, statementTimeoutMs } = this.#deps;
-    const longest = Math.max(...requests.map(({ timeoutMs }) => timeoutMs ?? statementTimeoutMs));
-    const { organizationId } = requests[0]!.author.caller;
-    return forOrganization(orm, organizationId, Math.min(longest, statementTimeoutMs));
+    return forOrganization(
+      orm,
+      organizationId,
+      Math.min(timeoutMs ?? statementTimeoutMs, statementTimeoutMs),
+    );
   }
 
   /**
@@ -59,10 +60,11 @@ export class CoalescedWrites {
    */
   apply(request: TimedRequest): Promise<ChangeResult[]> {
     const { limits, writePath } = this.#deps;
-    if (limits.batchCount === 0) {
-      return writePath.apply(this.#emFor([request]), request.author, request.changes);
-    }
-    return this.#coalescer.submit(request.author.caller.organizationId, toUnit(request));
+    const { author, changes, timeoutMs } = request;
+    const { organizationId } = author.caller;
+    return limits.batchCount === 0
+      ? writePath.apply(this.#emOf(organizationId, timeoutMs), author, changes)
+      : this.#coalescer.submit(organizationId, toUnit(request));
   }
 }
 
@@ -73,8 +75,8 @@ function toUnit(request: TimedRequest): Unit<TimedRequest> {
     keys.add(change.type === "report" ? change.flowExecutionId : change.id);
     bytes += changeBytes + bytesOf(change);
   }
-  const { signal, changes } = request;
-  return { item: request, keys: [...keys], count: changes.length, bytes, signal };
+  const { timeoutMs, signal, changes } = request;
+  return { item: request, keys: [...keys], count: changes.length, bytes, timeoutMs, signal };
 }
 
 function bytesOf(change: Change): number {

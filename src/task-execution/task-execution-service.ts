@@ -27,10 +27,11 @@ import {
   type Report,
   type TaskRecord,
 } from "./changes.ts";
+import type { CoalescedReads } from "./coalesced-reads.ts";
 import type { CoalescedWrites } from "./coalesced-writes.ts";
 import { toEventMessage } from "./event.message.ts";
 import { getRecords } from "./read-batch.ts";
-import { getRecord, listEvents, listRecords } from "./read-path.ts";
+import { listEvents, listRecords } from "./read-path.ts";
 import { recordFilterOf } from "./record-filter.ts";
 import {
   fromCreateRequest,
@@ -48,12 +49,13 @@ const defaultPageSize = 50;
 export function taskExecutionService(deps: {
   readonly writePath: WritePath;
   readonly writes: CoalescedWrites;
+  readonly reads: CoalescedReads;
   readonly pageTokens: PageTokens;
 }): Omit<
   ServiceImpl<typeof TaskExecutionService>,
   "ingestTaskExecutions" | "waitTaskExecution" | "watchTaskExecutions"
 > {
-  const { writePath, writes, pageTokens } = deps;
+  const { writePath, writes, reads, pageTokens } = deps;
 
   function apply(ctx: HandlerContext, changes: readonly Change[], { failsAll, isTrial }: ApplyOptions = {}) {
     const author = { caller: callerOf(ctx), requestId: requestIdOf(ctx) };
@@ -95,7 +97,9 @@ export function taskExecutionService(deps: {
     },
 
     async getTaskExecution(request, ctx) {
-      return { taskExecution: toFoundMessage(await getRecord(emOf(ctx), fromGetRequest(request))) };
+      const { organizationId } = callerOf(ctx);
+      const call = { organizationId, timeoutMs: ctx.timeoutMs(), signal: ctx.signal };
+      return { taskExecution: toFoundMessage(await reads.get(fromGetRequest(request), call)) };
     },
 
     async batchGetTaskExecutions({ requests }, ctx) {

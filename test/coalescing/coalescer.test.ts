@@ -29,7 +29,7 @@ function given(limits: Partial<CoalescerLimits> = {}) {
   const coalescer = new Coalescer<string, string>({
     limits: { ...roomy, ...limits },
     isCommon: (error) => error === "outage",
-    process(organizationId, units, mayWait) {
+    process(organizationId, units, { mayWait }) {
       const items = units.map(({ item }) => item);
       const { promise, resolve, reject } = Promise.withResolvers<Outcome<string>[]>();
       const leave = () => open.splice(open.indexOf(batch), 1);
@@ -53,7 +53,15 @@ function given(limits: Partial<CoalescerLimits> = {}) {
   const submit = (item: string, unit: Partial<Unit<string>> & { organizationId?: string } = {}) => {
     const { organizationId = "a", ...given } = unit;
     const signal = new AbortController().signal;
-    const result = coalescer.submit(organizationId, { item, keys: [], count: 1, bytes: 1, signal, ...given });
+    const result = coalescer.submit(organizationId, {
+      item,
+      keys: [],
+      count: 1,
+      bytes: 1,
+      timeoutMs: undefined,
+      signal,
+      ...given,
+    });
     result.catch(() => undefined);
     return result;
   };

@@ -52,6 +52,7 @@ const makers = [
   "organization/organization-service.ts",
   "prepare.ts",
   "processes/fork.ts",
+  "task-execution/coalesced-reads.ts",
   "task-execution/coalesced-writes.ts",
   "watch/feeds.ts",
 ];
