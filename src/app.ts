@@ -130,7 +130,7 @@ const errorDetails = [
 function coalescerLimits(limits: Limits, connections: number): CoalescerLimits {
   return {
     batches: Math.max(1, Math.floor(connections)),
-    batchesPerOrganization: 2,
+    lanes: 2,
     batchCount: limits.batchRecords,
     batchBytes: limits.batchBytes,
     queuedCount: limits.queuedRecords,

@@ -1,4 +1,6 @@
 import { randomUUID } from "node:crypto";
+import { fromJson } from "@bufbuild/protobuf";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TaskExecution_Status as Status } from "../gen/taskledger/v1/task_execution_pb.ts";
 import { TaskExecutionService } from "../gen/taskledger/v1/task_execution_service_pb.ts";
@@ -38,7 +40,8 @@ describe("how long an answer takes", () => {
     // Our own rows, so that the tables and their indexes hold both organizations.
     const { flowExecutionId } = await givenRun(database.orm, ours, ["task"]);
     const us = clientOf(TaskExecutionService, database, callerFrom(ours));
-    ourRecord = (await us.createTaskExecution(reportOf(flowExecutionId))).taskExecution!.id;
+    const input = fromJson(ValueSchema, "large ".repeat(20_000));
+    ourRecord = (await us.createTaskExecution({ ...reportOf(flowExecutionId), input })).taskExecution!.id;
   });
   afterAll(() => database?.close());
 
@@ -72,7 +75,7 @@ describe("how long an answer takes", () => {
     30_000,
   );
 
-  // Our own record is answered with more work: if that is not found, nothing is.
+  // Our own record is large, and answered with more work: if that is not found, nothing is.
   test("to GetTaskExecution does tell one's own id, as the figures show", async () => {
     const client = clientOf(TaskExecutionService, database, callerFrom(ours));
     const told = await measure([ourRecord], (id) =>

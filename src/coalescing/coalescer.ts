@@ -6,6 +6,8 @@ export interface Unit<T> {
   readonly item: T;
   /** What must not be under way in two batches at once: whoever shares a key is served in the order of arrival. */
   readonly keys: readonly string[];
+  /** Which of the organization's batches it goes with, from 0 on; undefined for whichever is free. */
+  readonly lane?: number | undefined;
   /** How many things it is about. */
   readonly count: number;
   /** What it holds in memory, about. */
@@ -24,7 +26,7 @@ export interface CoalescerLimits {
   /** Batches under way in this process. */
   readonly batches: number;
   /** Batches under way of one organization, so that one is prepared while the database works on the other. */
-  readonly batchesPerOrganization: number;
+  readonly lanes: number;
   /** How many things one batch is about; a unit that is larger goes alone. */
   readonly batchCount: number;
   /** How many bytes one batch has; a unit that is larger goes alone. */

@@ -6,7 +6,7 @@ import { LedgerError } from "../../src/errors.ts";
 
 const roomy: CoalescerLimits = {
   batches: 4,
-  batchesPerOrganization: 2,
+  lanes: 2,
   batchCount: 100,
   batchBytes: 1000,
   queuedCount: 1000,
@@ -83,7 +83,7 @@ describe("units of one organization", () => {
   });
 
   test("that arrive in the same turn go together, and later ones with the next batch", async () => {
-    const { open, submit, settle } = given({ batchesPerOrganization: 1 });
+    const { open, submit, settle } = given({ lanes: 1 });
     submit("a");
     submit("b");
     await settle();
@@ -114,7 +114,7 @@ describe("units of one organization", () => {
   });
 
   test("fill batches up to their limits, and a larger one goes alone", async () => {
-    const { open, submit, settle } = given({ batchesPerOrganization: 9, batches: 9, batchCount: 3 });
+    const { open, submit, settle } = given({ lanes: 9, batches: 9, batchCount: 3 });
     submit("a", { count: 2 });
     submit("b", { count: 2 });
     submit("c", { count: 9 });
@@ -125,7 +125,7 @@ describe("units of one organization", () => {
   });
 
   test("are not begun when nobody waits for them any more", async () => {
-    const { open, submit, settle } = given({ batchesPerOrganization: 1 });
+    const { open, submit, settle } = given({ lanes: 1 });
     submit("a");
     await settle();
     const caller = new AbortController();
@@ -139,6 +139,21 @@ describe("units of one organization", () => {
     open[0]!.end();
     expect(await next).toBe("did c");
   });
+});
+
+test("units of one lane go together, and those of another do not wait for them", async () => {
+  const { open, submit, settle } = given();
+  submit("a0", { lane: 0 });
+  submit("a1", { lane: 1 });
+  submit("b0", { lane: 0 });
+  await settle();
+  submit("c0", { lane: 0 });
+  submit("c1", { lane: 1 });
+  await settle();
+  expect(open.map(({ items }) => items)).toEqual([["a0", "b0"], ["a1"]]);
+  open[1]!.end();
+  await settle();
+  expect(open.map(({ items }) => items)).toEqual([["a0", "b0"], ["c1"]]);
 });
 
 describe("a batch that fails", () => {
@@ -229,7 +244,7 @@ describe("organizations", () => {
     ["bytes", { queuedBytes: 3 }],
     ["bytes of all", { queuedBytesOfAll: 3 }],
   ])("are refused when too many %s wait, and served again when they do not", async (_what, limits) => {
-    const { open, submit, settle } = given({ batchesPerOrganization: 1, ...limits });
+    const { open, submit, settle } = given({ lanes: 1, ...limits });
     submit("a");
     await settle();
     for (const item of ["b", "c", "d"]) submit(item);

@@ -136,7 +136,8 @@ describe("a service of two processes", () => {
         "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
       return (await asSuperuser(database.superuserUrl, sql)).length;
     };
-    await expect.poll(waiting, patience).toBe(6);
+    // One transaction of each process waits, for all of its callers.
+    await expect.poll(waiting, patience).toBe(2);
     // As Ctrl-C has it: all of them get the signal, the others when the first one has told them already.
     const ended = fleet.end("SIGINT");
     await expect.poll(() => fleet.entries.filter(({ msg }) => msg === "draining").length, patience).toBe(3);

@@ -18,7 +18,11 @@ let nextIdx = 0;
 
 beforeAll(async () => {
   database = await openDatabase();
-  service = await startServiceProcess(database.serviceUrl, { DATABASE_POOL: "5" });
+  service = await startServiceProcess(database.serviceUrl, {
+    DATABASE_POOL: "5",
+    // A transaction for each call, so that there are many sessions to end.
+    LIMIT_BATCH_RECORDS: "0",
+  });
   ({ flowExecutionId } = await givenRun(database.orm, defaultOrganizationId, ["task"]));
 });
 afterAll(async () => {

@@ -29,15 +29,18 @@ const changesOf = (heard: readonly WatchTaskExecutionsResponse[]): TaskExecution
     content.case === "snapshot" || content.case === "changes" ? content.value.taskExecutions : [],
   );
 
-/** Makes runs until there are two of one shard, and one of another. */
+/** Makes runs until there are two of one shard, and one of another that is not written along with those. */
 async function givenShards(organizationId: string): Promise<[GivenRun, GivenRun, GivenRun]> {
   const runs: GivenRun[] = [];
   for (;;) {
     runs.push(await givenRun(database.orm, organizationId, ["a"]));
     const shards = Map.groupBy(runs, ({ flowExecutionId }) => shardOf(flowExecutionId));
     const two = [...shards.values()].find(({ length }) => length > 1);
-    const other = [...shards.values()].find(({ length }) => length === 1);
-    if (two && other) return [two[0]!, two[1]!, other[0]!];
+    if (two === undefined) continue;
+    const other = runs.find(
+      (run) => (shardOf(run.flowExecutionId) - shardOf(two[0]!.flowExecutionId)) % 2 !== 0,
+    );
+    if (other) return [two[0]!, two[1]!, other];
   }
 }
 
