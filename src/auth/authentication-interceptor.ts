@@ -6,6 +6,7 @@ import {
 } from "@connectrpc/connect";
 import { LedgerError } from "../errors.ts";
 import type { Admit } from "../server/adapter.ts";
+import type { HeaderReader } from "../server/node-http.ts";
 import { isOpenService } from "../server/open-services.ts";
 import { type Caller, callerKey } from "./caller.ts";
 
@@ -72,7 +73,11 @@ export function createAdmission(authenticate: Authenticate, mostAtOnce: number):
   };
 }
 
-async function setCaller(authenticate: Authenticate, header: Headers, values: ContextValues): Promise<void> {
+async function setCaller(
+  authenticate: Authenticate,
+  header: HeaderReader,
+  values: ContextValues,
+): Promise<void> {
   const credential = credentialOf(header);
   const caller = await authenticate(credential);
   if (caller === undefined) {
@@ -87,7 +92,7 @@ async function setCaller(authenticate: Authenticate, header: Headers, values: Co
   });
 }
 
-function credentialOf(header: Headers): string {
+function credentialOf(header: HeaderReader): string {
   const authorization = header.get("authorization");
   const apiKey = header.get("x-api-key");
   if (authorization === null && apiKey === null) {

@@ -5,7 +5,7 @@ import {
   createConnectRouter,
   type Interceptor,
 } from "@connectrpc/connect";
-import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { LedgerError } from "../errors.ts";
 import { isAuthority } from "./authority.ts";
@@ -17,19 +17,20 @@ import { shapeError } from "./error-shape.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
 import { draining, malformed, methodUnknown } from "./framework-error.ts";
 import type { Limits } from "./limits.ts";
-import type { NodeRequest, NodeResponse } from "./node-http.ts";
+import type { HeaderReader, NodeRequest, NodeResponse } from "./node-http.ts";
 import { isOpenService } from "./open-services.ts";
 import { handleProbe } from "./probes.ts";
 import type { Readiness } from "./readiness.ts";
 import { findDuplicateCredential, fromHttpStatus } from "./refusal.ts";
 import { requestIdHeader } from "./request-id.ts";
-import { ResponseCutOff, writeResponse } from "./response-writer.ts";
+import { ResponseCutOff, type WholeResponse, writeResponse, writeWhole } from "./response-writer.ts";
 import { callRpc } from "./rpc.ts";
 import { endsItself } from "./self-ending-methods.ts";
+import { callShort, collectShortMethods, isShort } from "./short-way.ts";
 import type { Site } from "./site.ts";
 
 /** Lets a call in before its body is read, or throws. May say whose it is in the values. */
-export type Admit = (service: DescService, header: Headers, values: ContextValues) => Promise<void>;
+export type Admit = (service: DescService, header: HeaderReader, values: ContextValues) => Promise<void>;
 
 /** What an adapter serves, and how. */
 export interface AdapterOptions {
@@ -64,12 +65,12 @@ export interface Adapter {
  */
 export function createAdapter(options: AdapterOptions): Adapter {
   const { limits, logger, readiness, corsOrigins, site } = options;
-  const rpcs = createRpcs(options);
+  const { rpcs, shortMethods } = createRpcs(options);
   const active = new Set<Exchange>();
   const streams = new Set<Exchange>();
   let isDraining = false;
 
-  async function answer(exchange: Exchange): Promise<UniversalServerResponse> {
+  async function answer(exchange: Exchange): Promise<UniversalServerResponse | WholeResponse> {
     const { request } = exchange;
     const authority = request.authority ?? request.headers.host;
     if (!isAuthority(authority)) {
@@ -91,7 +92,12 @@ export function createAdapter(options: AdapterOptions): Adapter {
     if (isStream && !endsItself(rpc.method)) {
       streams.add(exchange);
     }
-    const response = await callRpc(rpc, authority, exchange, limits, options.admit);
+    const short = isShort(request) ? shortMethods.get(path) : undefined;
+    const called = short && (await callShort(short, exchange, limits, options.admit));
+    if (called !== undefined && "trailer" in called) {
+      return called;
+    }
+    const response = await callRpc(rpc, authority, exchange, limits, options.admit, called);
     return response.body === undefined && response.status !== 200
       ? refuse(exchange, fromHttpStatus(response.status, rpc, request), response)
       : response;
@@ -109,7 +115,11 @@ export function createAdapter(options: AdapterOptions): Adapter {
     const page = site?.answer(request);
     const answered =
       (page && (await page)) ?? (await answer(exchange).catch((error: unknown) => refuse(exchange, error)));
-    await writeResponse(answered, response, limits.writeStallMs);
+    await ("status" in answered ? writeResponse : writeWhole)(
+      answered as never,
+      response,
+      limits.writeStallMs,
+    );
   }
 
   return {
@@ -139,12 +149,7 @@ export function createAdapter(options: AdapterOptions): Adapter {
   };
 }
 
-function createRpcs({
-  routes,
-  interceptors,
-  details,
-  limits,
-}: AdapterOptions): Map<string, UniversalHandler> {
+function createRpcs({ routes, interceptors, details, limits }: AdapterOptions) {
   const router = createConnectRouter({
     interceptors: [...interceptors],
     readMaxBytes: limits.readMaxBytes,
@@ -160,8 +165,10 @@ function createRpcs({
     // no cookies either. So a plain curl may do without it.
     requireConnectProtocolHeader: false,
   });
-  routes(router);
-  return new Map(router.handlers.map((rpc) => [rpc.requestPath, rpc]));
+  const short = collectShortMethods(router, interceptors);
+  routes(short.router);
+  const rpcs = new Map(router.handlers.map((rpc) => [rpc.requestPath, rpc]));
+  return { rpcs, shortMethods: short.methods };
 }
 
 /** Returns the response for a request that does not reach an interceptor, and logs it. */

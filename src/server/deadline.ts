@@ -11,7 +11,7 @@ const unitMs: Record<string, number> = { H: 3_600_000, M: 60_000, S: 1000, m: 1,
  * the default. What is no number is left for Connect to refuse; then the result is undefined.
  */
 export function normalizeDeadline(
-  header: Headers,
+  header: Pick<Headers, "get" | "set">,
   protocol: Protocol,
   isUnary: boolean,
   limits: Pick<Limits, "maxTimeoutMs" | "defaultTimeoutMs">,

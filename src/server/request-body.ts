@@ -1,9 +1,56 @@
 import { constants } from "node:http2";
+import { LedgerError } from "../errors.ts";
 import { streamUntilAborted } from "./abortable.ts";
-import { clientGone, tooLarge } from "./framework-error.ts";
+import type { Exchange } from "./exchange.ts";
+import { clientGone, deadlineExceeded, tooLarge } from "./framework-error.ts";
+import type { Limits } from "./limits.ts";
 import type { NodeRequest } from "./node-http.ts";
 
 const firstCapacity = 4096;
+const empty = Buffer.alloc(0);
+
+/** Room in the body of a call for what is around its message: the envelope, and gRPC-Web's trailers. */
+const envelopeRoom = 1024;
+
+/**
+ * Reads the body of a call with one message, after it was let in. A client that trickles it, or never ends, costs a
+ * deadline and no more.
+ *
+ * @param timeoutMs the deadline of the call
+ * @param admit throws if the call is refused
+ */
+export async function readWhole(
+  exchange: Exchange,
+  { bodyTimeoutMs, readMaxBytes }: Limits,
+  timeoutMs = bodyTimeoutMs,
+  admit: () => Promise<void> | undefined,
+): Promise<Uint8Array> {
+  const timer = setTimeout(
+    () => {
+      const error = timeoutMs < bodyTimeoutMs ? deadlineExceeded() : bodyTooSlow(bodyTimeoutMs);
+      exchange.abort(error);
+    },
+    Math.min(timeoutMs, bodyTimeoutMs),
+  );
+  try {
+    const refusal: unknown = await admit()?.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    // What is refused is read all the same: some clients wait for ever if what they send is left lying.
+    const body = await readBody(exchange.request, readMaxBytes + envelopeRoom, exchange.signal, !refusal);
+    if (refusal) {
+      throw refusal;
+    }
+    return body;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function bodyTooSlow(limitMs: number): LedgerError {
+  return new LedgerError("DEADLINE_EXCEEDED", `the request was not complete after ${limitMs} ms`);
+}
 
 /**
  * Reads a whole request body, but never more than the limit.
@@ -23,7 +70,7 @@ export function readBody(
   keep = true,
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    let buffer = Buffer.alloc(0);
+    let buffer: Buffer = empty;
     let size = 0;
     const settle = (finish: () => void): void => {
       request.off("data", onData).off("end", onEnd).off("error", onError);
@@ -41,6 +88,12 @@ export function readBody(
       }
       if (!keep) {
         size += chunk.length;
+        return;
+      }
+      if (size === 0) {
+        // Most bodies come in one piece, which nobody else holds.
+        buffer = chunk;
+        size = chunk.length;
         return;
       }
       if (size + chunk.length > buffer.length) {

@@ -18,7 +18,8 @@ export function createRequestLogInterceptor(logger: Logger): Interceptor {
     const { contextValues: values } = req;
     const start = performance.now();
     values.set(interceptedKey, true);
-    if (values.get(requestIdKey) === "") {
+    const isOwn = values.get(requestIdKey) === "";
+    if (isOwn) {
       values.set(requestIdKey, toRequestId(req.header.get(requestIdHeader)));
     }
     let logged = false;
@@ -37,7 +38,10 @@ export function createRequestLogInterceptor(logger: Logger): Interceptor {
     };
     try {
       const response = await next(req);
-      response.header.set(requestIdHeader, values.get(requestIdKey));
+      // Over HTTP the adapter has set it.
+      if (isOwn) {
+        response.header.set(requestIdHeader, values.get(requestIdKey));
+      }
       if (!response.stream) {
         log();
         return response;

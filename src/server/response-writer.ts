@@ -1,9 +1,38 @@
+import type { OutgoingHttpHeaders } from "node:http";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import type { NodeResponse } from "./node-http.ts";
 
 /** Thrown when the client went away, or stopped reading, before the response was written. */
 export class ResponseCutOff extends Error {
   override readonly name = "ResponseCutOff";
+}
+
+/** A response of gRPC that is there as a whole. */
+export interface WholeResponse {
+  readonly header: OutgoingHttpHeaders;
+  /** The envelope. None if the call failed. */
+  readonly body?: Uint8Array;
+  readonly trailer: OutgoingHttpHeaders;
+}
+
+/** Writes a response that is there as a whole, as {@link writeResponse} does. */
+export async function writeWhole(
+  { header, body, trailer }: WholeResponse,
+  node: NodeResponse,
+  stallMs: number,
+): Promise<void> {
+  const connection = watch(node, stallMs);
+  try {
+    connection.check();
+    node.writeHead(200, header);
+    if (body !== undefined && !node.write(body)) {
+      await connection.drained();
+    }
+    node.addTrailers(trailer);
+    node.end();
+  } finally {
+    connection.release();
+  }
 }
 
 /**

@@ -3,6 +3,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { FlowExecutionService } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
+import type { Limits } from "./limits.ts";
 
 /** How long before the deadline of its call a wait ends, so that the answer still arrives. */
 const answerMs = 500;
@@ -17,6 +18,14 @@ const waitingMethods: ReadonlySet<DescMethod> = new Set([
 /** Reports whether a method may wait long. It has more time than others, and is counted with the streams. */
 export function isWaiting(method: DescMethod): boolean {
   return waitingMethods.has(method);
+}
+
+/** Returns the deadline of a unary call that sets none, in milliseconds. */
+export function defaultTimeoutOf(
+  method: DescMethod,
+  { waitingTimeoutMs, defaultTimeoutMs }: Pick<Limits, "waitingTimeoutMs" | "defaultTimeoutMs">,
+): number {
+  return isWaiting(method) ? waitingTimeoutMs : defaultTimeoutMs;
 }
 
 /** Returns for how many milliseconds a call waits that may wait so long: not beyond its deadline, and none if it is near. */
