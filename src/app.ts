@@ -55,6 +55,7 @@ import { CoalescedReads } from "./task-execution/coalesced-reads.ts";
 import { CoalescedWrites } from "./task-execution/coalesced-writes.ts";
 import { taskExecutionService } from "./task-execution/task-execution-service.ts";
 import { type Ready, WritePath } from "./task-execution/write-path.ts";
+import { createQuickValidator } from "./validation/validator.ts";
 import { ChangeBell } from "./watch/change-bell.ts";
 import { Feeds } from "./watch/feeds.ts";
 import { PayloadCache } from "./watch/payload-cache.ts";
@@ -191,7 +192,7 @@ export function createApp(options: AppOptions): App {
       createLimitsInterceptor(limits),
       createAuthenticationInterceptor(authenticate),
       authorizationInterceptor,
-      createValidateInterceptor(),
+      createValidateInterceptor({ validator: createQuickValidator() }),
       wellFormedInterceptor,
       createOrganizationInterceptor(orm, statementTimeoutMs),
     ],

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, hash, randomBytes } from "node:crypto";
 import type { MikroORM } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import { LRUCache } from "lru-cache";
@@ -46,9 +46,11 @@ export function createApiKeyAuthentication(deps: {
   const { orm, now, log } = deps;
   const cache = new LRUCache<string, Promise<Found | undefined>>({ max: cacheSize, ttl: cacheMs });
 
-  async function find(hash: Buffer): Promise<Found | undefined> {
+  async function find(secret: string): Promise<Found | undefined> {
     // The organization is not known yet, so this runs outside of every one: only the function can answer it.
-    const { rows } = await sql<Row>`select * from find_api_key(${hash})`.execute(orm.em.fork().getKysely());
+    const { rows } = await sql<Row>`select * from find_api_key(${hashSecret(secret)})`.execute(
+      orm.em.fork().getKysely(),
+    );
     const [row] = rows;
     return (
       row && {
@@ -75,11 +77,11 @@ export function createApiKeyAuthentication(deps: {
   }
 
   return async (secret) => {
-    const hash = hashSecret(secret);
-    const cacheKey = hash.toString("base64");
+    // Not by the secret itself, which has no business in memory for longer than a call.
+    const cacheKey = hash("sha256", secret, "base64");
     let looked = cache.get(cacheKey);
     if (looked === undefined) {
-      looked = find(hash);
+      looked = find(secret);
       cache.set(cacheKey, looked);
       // An outage is not an answer: the next call asks again.
       looked.catch(() => cache.delete(cacheKey));

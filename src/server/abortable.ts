@@ -11,9 +11,14 @@ export function untilAborted<T>(signal: AbortSignal, work: () => Promise<T>): Pr
     }
     const onAbort = () => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    work()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener("abort", onAbort));
+    const settle = (finish: () => void) => {
+      signal.removeEventListener("abort", onAbort);
+      finish();
+    };
+    work().then(
+      (value) => settle(() => resolve(value)),
+      (error) => settle(() => reject(error)),
+    );
   });
 }
 

@@ -1,5 +1,10 @@
+import { createContextKey } from "@connectrpc/connect";
+
 /** The three protocols in which a call may arrive. */
 export type Protocol = "grpc" | "grpc-web" | "connect";
+
+/** The protocol of a call, if whoever took it told. */
+export const protocolKey = createContextKey<Protocol | undefined>(undefined, { description: "protocol" });
 
 /** Tells the protocol of a request or a response by its content type. */
 export function protocolOf(contentType: string | null | undefined): Protocol {

@@ -1,7 +1,7 @@
 import { Code, ConnectError, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { callerKey } from "../auth/caller.ts";
 import { type Logger, logCall } from "./call-log.ts";
-import { protocolOf } from "./protocol.ts";
+import { protocolKey, protocolOf } from "./protocol.ts";
 import { requestIdHeader, requestIdKey, toRequestId } from "./request-id.ts";
 
 /** Whether a call has come as far as the interceptors. Those that have not are logged by the adapter. */
@@ -29,7 +29,7 @@ export function createRequestLogInterceptor(logger: Logger): Interceptor {
         logCall(logger, {
           requestId: values.get(requestIdKey),
           path: `${req.service.typeName}/${req.method.name}`,
-          protocol: protocolOf(req.header.get("content-type")),
+          protocol: values.get(protocolKey) ?? protocolOf(req.header.get("content-type")),
           durationMs: performance.now() - start,
           caller: values.get(callerKey),
           error: error === undefined ? undefined : ConnectError.from(error, Code.Internal),

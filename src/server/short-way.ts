@@ -18,6 +18,7 @@ import type { Exchange } from "./exchange.ts";
 import { deadlineExceeded, tooLarge } from "./framework-error.ts";
 import type { Limits } from "./limits.ts";
 import { type NodeRequest, readerOf, toHeaders } from "./node-http.ts";
+import { protocolKey } from "./protocol.ts";
 import { readWhole } from "./request-body.ts";
 import { requestIdKey } from "./request-id.ts";
 import { interceptedKey } from "./request-log-interceptor.ts";
@@ -145,7 +146,7 @@ export async function callShort(
   const asked = { get: header.get, set: () => undefined };
   // It is a number: the call would not be here otherwise.
   const timeoutMs = normalizeDeadline(asked, "grpc", true, { maxTimeoutMs, defaultTimeoutMs })!;
-  const contextValues = createContextValues().set(requestIdKey, requestId);
+  const contextValues = createContextValues().set(requestIdKey, requestId).set(protocolKey, "grpc");
   const context = new ShortContext(method, exchange, contextValues, timeoutMs);
   const deadline = setTimeout(() => exchange.abort(deadlineExceeded()), timeoutMs);
   try {

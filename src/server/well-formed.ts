@@ -18,6 +18,38 @@ const judgedElsewhere = new Set([
  * a surrogate pair, which would silently become U+FFFD, so that two different names could become one.
  */
 export function findIllFormedText(message: Message, path = ""): LedgerError | undefined {
+  // Nearly all are well, and where a text stands matters only if it is not.
+  return isWell(message, message) ? undefined : findInMessage(message, path);
+}
+
+/** Reports whether all texts of a value are well. */
+function isWell(value: unknown, root?: Message): boolean {
+  if (typeof value === "string") {
+    return isWellText(value);
+  }
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) {
+    return true;
+  }
+  if (Array.isArray(value)) {
+    return value.every((item) => isWell(item));
+  }
+  if (value !== root && "$typeName" in value && judgedElsewhere.has(value.$typeName as string)) {
+    return true;
+  }
+  for (const [name, item] of Object.entries(value)) {
+    // The keys of a map are texts from outside; those of messages do no harm.
+    if (name !== "$unknown" && (!isWellText(name) || !isWell(item))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+function isWellText(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\0");
+}
+
+function findInMessage(message: Message, path: string): LedgerError | undefined {
   for (const [name, value] of Object.entries(message)) {
     if (name !== "$typeName" && name !== "$unknown") {
       const error = findIn(value, path + (path && ".") + toFieldName(name));
@@ -31,7 +63,7 @@ export function findIllFormedText(message: Message, path = ""): LedgerError | un
 
 function findIn(value: unknown, path: string): LedgerError | undefined {
   if (typeof value === "string") {
-    return value.isWellFormed() && !value.includes("\0")
+    return isWellText(value)
       ? undefined
       : invalidField(path, "the text holds U+0000 or half of a surrogate pair; send well-formed Unicode");
   }
@@ -42,9 +74,7 @@ function findIn(value: unknown, path: string): LedgerError | undefined {
     return first(value, (item, index) => findIn(item, `${path}[${index}]`));
   }
   if ("$typeName" in value) {
-    return judgedElsewhere.has(value.$typeName as string)
-      ? undefined
-      : findIllFormedText(value as Message, path);
+    return judgedElsewhere.has(value.$typeName as string) ? undefined : findInMessage(value as Message, path);
   }
   // A map, or a oneof, whose `case` names the field.
   if ("case" in value && "value" in value && typeof value.case === "string") {

@@ -1,6 +1,5 @@
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
-import { createValidator } from "@bufbuild/protovalidate";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import {
@@ -11,10 +10,11 @@ import { LedgerError, problemCodes } from "../errors.ts";
 import { errorDetails } from "../server/error-details.ts";
 import { fromValidationError } from "../server/validation-error.ts";
 import { findIllFormedText } from "../server/well-formed.ts";
+import { createQuickValidator } from "../validation/validator.ts";
 import type { ChangeResult } from "./changes.ts";
 import { toPbOutcome, withoutPayloads } from "./task-execution.message.ts";
 
-const validator = createValidator();
+const validator = createQuickValidator();
 
 /**
  * Converts one item of a batch, which is judged by itself: returns the error if it can never be right.
