@@ -6,7 +6,6 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { compressionGzip } from "@connectrpc/connect-node";
 import { LedgerError } from "../errors.ts";
 import { isAuthority } from "./authority.ts";
 import type { Logger } from "./call-log.ts";
@@ -16,6 +15,7 @@ import { toErrorResponse } from "./error-response.ts";
 import { shapeError } from "./error-shape.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
 import { draining, malformed, methodUnknown } from "./framework-error.ts";
+import { quickGzip } from "./gzip.ts";
 import type { Limits } from "./limits.ts";
 import type { HeaderReader, NodeRequest, NodeResponse } from "./node-http.ts";
 import { isOpenService } from "./open-services.ts";
@@ -115,11 +115,11 @@ export function createAdapter(options: AdapterOptions): Adapter {
     const page = site?.answer(request);
     const answered =
       (page && (await page)) ?? (await answer(exchange).catch((error: unknown) => refuse(exchange, error)));
-    await ("status" in answered ? writeResponse : writeWhole)(
-      answered as never,
-      response,
-      limits.writeStallMs,
-    );
+    if ("status" in answered) {
+      await writeResponse(answered, response, limits.writeStallMs);
+    } else {
+      await writeWhole(answered, exchange, limits.writeStallMs);
+    }
   }
 
   return {
@@ -159,7 +159,7 @@ function createRpcs({ routes, interceptors, details, limits }: AdapterOptions) {
     compressMinBytes: limits.compressMinBytes,
     maxTimeoutMs: limits.maxTimeoutMs,
     // Not brotli: it compresses a bomb a thousand times better than gzip.
-    acceptCompression: [compressionGzip],
+    acceptCompression: [quickGzip],
     // The header would keep foreign pages from posting, but so does the content type: no page can send one that
     // we take without asking for leave first (CORS), and methods that take GET have no side effects. There are
     // no cookies either. So a plain curl may do without it.

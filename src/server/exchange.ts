@@ -16,6 +16,8 @@ export interface Exchange {
   /** Aborts when the client goes away, or by `abort`; the reason is always a ConnectError as it is sent. */
   readonly signal: AbortSignal;
   abort(error: LedgerError): void;
+  /** Whether the response is over, whether or not it was written. */
+  isClosed(): boolean;
   /** Says that the response is written: from now on the client may go. */
   complete(): void;
   /** Gives up a response that is half written. */
@@ -30,10 +32,12 @@ export function createExchange(request: NodeRequest, response: NodeResponse, log
   const controller = new AbortController();
   const requestId = toRequestId(request.headers[requestIdHeader]?.toString());
   let completed = false;
+  let closed = false;
   // An "error" event without a listener ends the process. What errors mean comes with "close", too.
   request.on("error", () => undefined);
   response.on("error", () => undefined);
   response.once("close", () => {
+    closed = true;
     if (!completed) {
       controller.abort(toConnectError(clientGone(), requestId));
     }
@@ -46,6 +50,7 @@ export function createExchange(request: NodeRequest, response: NodeResponse, log
     abort(error) {
       controller.abort(toConnectError(error, requestId));
     },
+    isClosed: () => closed,
     complete() {
       completed = true;
     },

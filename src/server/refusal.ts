@@ -9,8 +9,14 @@ const credentialHeaders = ["authorization", "x-api-key"];
 
 /** Returns the name of a credential header that stands in the request more than once. */
 export function findDuplicateCredential({ rawHeaders }: NodeRequest): string | undefined {
-  const names = rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
-  return credentialHeaders.find((header) => names.indexOf(header) !== names.lastIndexOf(header));
+  return credentialHeaders.find((header) => {
+    let times = 0;
+    for (let index = 0; index < rawHeaders.length; index += 2) {
+      const name = rawHeaders[index]!;
+      if (name.length === header.length && name.toLowerCase() === header) times++;
+    }
+    return times > 1;
+  });
 }
 
 /** Puts into words the HTTP status with which Connect refuses what is no call of the method. */

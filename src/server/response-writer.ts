@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { Exchange } from "./exchange.ts";
 import type { NodeResponse } from "./node-http.ts";
 
 /** Thrown when the client went away, or stopped reading, before the response was written. */
@@ -18,21 +19,19 @@ export interface WholeResponse {
 /** Writes a response that is there as a whole, as {@link writeResponse} does. */
 export async function writeWhole(
   { header, body, trailer }: WholeResponse,
-  node: NodeResponse,
+  { response, isClosed }: Exchange,
   stallMs: number,
 ): Promise<void> {
-  const connection = watch(node, stallMs);
-  try {
-    connection.check();
-    node.writeHead(200, header);
-    if (body !== undefined && !node.write(body)) {
-      await connection.drained();
-    }
-    node.addTrailers(trailer);
-    node.end();
-  } finally {
-    connection.release();
+  if (isClosed()) {
+    throw new ResponseCutOff("the client went away");
   }
+  response.writeHead(200, header);
+  if (body !== undefined && !response.write(body)) {
+    const connection = watch(response, stallMs);
+    await connection.drained().finally(connection.release);
+  }
+  response.addTrailers(trailer);
+  response.end();
 }
 
 /**

@@ -9,13 +9,13 @@ import {
   type UnaryRequest,
   type UnaryResponse,
 } from "@connectrpc/connect";
-import { compressionGzip } from "@connectrpc/connect-node";
 import type { Admit } from "./adapter.ts";
 import { normalizeDeadline } from "./deadline.ts";
 import { setGrpcStatus } from "./error-response.ts";
 import { shapeError } from "./error-shape.ts";
 import type { Exchange } from "./exchange.ts";
 import { deadlineExceeded, tooLarge } from "./framework-error.ts";
+import { quickGzip } from "./gzip.ts";
 import type { Limits } from "./limits.ts";
 import { type NodeRequest, readerOf, toHeaders } from "./node-http.ts";
 import { protocolKey } from "./protocol.ts";
@@ -216,7 +216,7 @@ async function respond(
   }
   const isGzip = acceptsGzip(headers["grpc-accept-encoding"]);
   const isCompressed = isGzip && message.length >= compressMinBytes;
-  const sent = isCompressed ? await compressionGzip.compress(message) : message;
+  const sent = isCompressed ? await quickGzip.compress(message) : message;
   const body = Buffer.allocUnsafe(headLength + sent.length);
   body[0] = isCompressed ? compressedFlag : 0;
   body.writeUInt32BE(sent.length, 1);

