@@ -1,3 +1,4 @@
+import type { Writable } from "node:stream";
 import { MikroORM } from "@mikro-orm/postgresql";
 import { Client, type Pool, type PoolConfig } from "pg";
 import type { Logger } from "pino";
@@ -89,6 +90,7 @@ const readOnly = "25006";
 /** A connection of the pool, as far as we look at it past the pool. */
 interface Lent {
   query(...args: unknown[]): unknown;
+  readonly connection: { readonly stream: Writable };
   release(error: Error): void;
   getTransactionStatus?(): string | null;
   /** Whether the database said that it only reads. */
@@ -138,7 +140,7 @@ function watchConnections(pool: Pool): void {
         });
       }
       return result;
-    });
+    }, lent.connection.stream);
     // By then whoever borrowed it has either sent a statement, or failed.
     setImmediate(() => {
       if (pool.ending && !lent.isTaken) lent.release(new Error("the pool is closing"));

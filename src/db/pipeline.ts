@@ -2,17 +2,29 @@ import { kindOf } from "./statement.ts";
 
 type Query = (...args: unknown[]) => unknown;
 
+/** Holds back what is written until it is let go, so that it goes in one piece. */
+interface Outlet {
+  cork(): void;
+  uncork(): void;
+}
+
+/** How long the parameters of a statement may be that is held back. A longer one is sent, and run meanwhile. */
+const mostHeld = 32_768;
+
 const noRows = { command: "", rowCount: 0, rows: [] };
 
 /**
- * Sends what nobody reads, such as the begin of a transaction and its writes, together with what comes next: a
+ * Returns what sends statements over a connection.
+ *
+ * It sends what nobody reads, such as the begin of a transaction and its writes, together with what comes next: a
  * transaction then waits for the database as often as it asks it something, and not once for each statement.
  *
  * The connection is in pipeline mode, so that the database gets everything in order. A write that fails leaves a
  * transaction that does nothing more and cannot be committed, and its error is thrown by the next statement that is
- * waited for. Should `begin` be refused, what comes next has no organization, and row-level security gives it nothing.
+ * waited for. Each piece that is sent wakes the database up, so short ones go together. Should `begin` be refused, what comes next has no organization, and row-level security gives it nothing.
  */
-export function createPipeline(query: Query): Query {
+export function createPipeline(query: Query, outlet: Outlet): Query {
+  let isHeld = false;
   let unread: Promise<void>[] = [];
   let failure: { readonly error: unknown } | undefined;
 
@@ -37,9 +49,17 @@ export function createPipeline(query: Query): Query {
       unread = [];
       failure = undefined;
     }
+    if (isUnread && !isHeld && isShort(values)) {
+      isHeld = true;
+      outlet.cork();
+    }
     const result = (
       name === undefined ? query(first, values) : query({ name, text: first, values })
     ) as Promise<unknown>;
+    if (isHeld && !(isUnread && isShort(values))) {
+      isHeld = false;
+      outlet.uncork();
+    }
     if (!isUnread) {
       return answerAfterUnread(result);
     }
@@ -53,4 +73,9 @@ export function createPipeline(query: Query): Query {
     );
     return Promise.resolve(noRows);
   };
+}
+
+function isShort(values: unknown): boolean {
+  if (!Array.isArray(values)) return true;
+  return values.reduce((sum, value) => sum + (typeof value === "string" ? value.length : 0), 0) < mostHeld;
 }

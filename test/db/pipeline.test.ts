@@ -11,12 +11,13 @@ describe("a pipeline", () => {
   function given() {
     const sent: unknown[] = [];
     const answers: PromiseWithResolvers<unknown>[] = [];
+    const outlet = { cork: () => sent.push("hold"), uncork: () => sent.push("let go") };
     const query = createPipeline((first) => {
       sent.push(first);
       const answer = Promise.withResolvers<unknown>();
       answers.push(answer);
       return answer.promise;
-    }) as (text: string, values?: unknown[]) => Promise<unknown>;
+    }, outlet) as (text: string, values?: unknown[]) => Promise<unknown>;
     return { sent, answers, query };
   }
 
@@ -27,13 +28,24 @@ describe("a pipeline", () => {
     await query("/* unread write */ insert", [1]);
     const commit = query("commit");
     expect(sent).toMatchObject([
+      "hold",
       "begin",
       "select set_config('a', 'b', true)",
       { name: "write", text: "/* unread write */ insert", values: [1] },
       "commit",
+      "let go",
     ]);
     for (const answer of answers) answer.resolve({ rows: [] });
     expect(await commit).toEqual({ rows: [] });
+  });
+
+  test("sends what is long at once, with what was held back", async () => {
+    const { sent, query } = given();
+    await query("begin");
+    await query("/* unread write */ insert", ["long".repeat(10_000)]);
+    expect(sent).toMatchObject(["hold", "begin", { name: "write" }, "let go"]);
+    await query("/* unread write */ insert", ["short"]);
+    expect(sent.slice(4)).toMatchObject(["hold", { name: "write" }]);
   });
 
   test("waits for what is read, under the name by which connections keep it", async () => {
