@@ -1,0 +1,26 @@
+/** How many tasks there are at least before a run. */
+const leastDepth = 20_000;
+
+/** How many times what was done in a second before there is for each second. */
+const margin = 2;
+
+/** Measures a rate of work that is taken from a queue, which is filled before. The filling does not count. */
+export class Refill {
+  readonly #fill: (depth: number) => Promise<void>;
+  readonly #settle: () => Promise<void>;
+  #fastest = 0;
+
+  /** @param settle what is done after filling */
+  constructor(fill: (depth: number) => Promise<void>, settle: () => Promise<void>) {
+    this.#fill = fill;
+    this.#settle = settle;
+  }
+
+  async measure(seconds: number, work: (seconds: number) => Promise<number>): Promise<number> {
+    await this.#fill(Math.max(leastDepth, this.#fastest * seconds * margin));
+    await this.#settle();
+    const rate = await work(seconds);
+    this.#fastest = Math.max(this.#fastest, rate);
+    return rate;
+  }
+}
