@@ -4,6 +4,7 @@ import { claimReportFull } from "./figures/claim-report-full.ts";
 import { create } from "./figures/create.ts";
 import { get } from "./figures/get.ts";
 import { hotRun } from "./figures/hot-run.ts";
+import { ingestStream } from "./figures/ingest.ts";
 import { list } from "./figures/list.ts";
 import { loneCreate } from "./figures/lone-create.ts";
 import { memory } from "./figures/memory.ts";
@@ -15,6 +16,7 @@ export const figures: readonly Figure[] = [
   loneCreate,
   get,
   batchCreate,
+  ingestStream,
   claimReport,
   claimReportFull,
   list,

@@ -1,0 +1,48 @@
+import { once } from "node:events";
+import { create } from "@bufbuild/protobuf";
+import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
+import {
+  type IngestTaskExecutionsRequest,
+  IngestTaskExecutionsRequestSchema,
+} from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import type { Ledger } from "../harness/ledger.ts";
+import type { Reports } from "./external-runs.ts";
+
+/** How many reports are on their way or not acknowledged at once. */
+export const mostUnacknowledged = 1000;
+
+/** How many reports are made at once, of one run. */
+const portion = 10;
+
+/**
+ * Streams reports for some seconds, and makes sure that each makes a new record. Returns how many were acknowledged in
+ * a second, those after the end included.
+ */
+export async function ingest({ tasks }: Ledger, reports: Reports, seconds: number): Promise<number> {
+  const begin = performance.now();
+  const deadline = begin + seconds * 1000;
+  const acknowledged = new EventTarget();
+  let sent = 0;
+  let done = 0;
+
+  async function* requests(): AsyncGenerator<IngestTaskExecutionsRequest> {
+    while (performance.now() < deadline) {
+      while (sent - done + portion > mostUnacknowledged) await once(acknowledged, "some");
+      for (const request of reports.next(portion)) {
+        yield create(IngestTaskExecutionsRequestSchema, { sequenceNumber: BigInt(++sent), request });
+      }
+    }
+  }
+
+  for await (const { acknowledgements } of tasks.ingestTaskExecutions(requests())) {
+    for (const { result } of acknowledgements) {
+      if (result.case !== "response" || result.value.outcome !== Outcome.CREATED) {
+        throw new Error(`a record was not created: ${JSON.stringify(result)}`);
+      }
+    }
+    done += acknowledgements.length;
+    acknowledged.dispatchEvent(new Event("some"));
+  }
+  if (done !== sent) throw new Error(`${sent} reports were sent and ${done} acknowledged`);
+  return (done / (performance.now() - begin)) * 1000;
+}
