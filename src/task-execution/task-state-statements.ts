@@ -57,21 +57,25 @@ export async function findTaskStates(
       "flowExecutionId" uuid, "taskName" text, "isLoop" boolean
     )
     left join lateral (
-      select t.task_execution_idx as idx, t.status, t.generation
-      from task_execution as t
-      where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
-        and t.task_name = k."taskName" and t.status <> 'deleted'
-      order by t.task_execution_idx desc
-      limit 1
-    ) as newest on true
-    left join lateral (
-      select t.task_execution_idx as idx, t.rerun, t.generation
+      select t.task_execution_idx as idx, t.status, t.rerun, t.generation
       from task_execution as t
       where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
         and t.task_name = k."taskName"
       order by t.task_execution_idx desc
       limit 1
     ) as last on true
+    left join lateral (
+      select last.idx, last.status, last.generation
+      where last.status <> 'deleted'
+      union all (
+        select t.task_execution_idx, t.status, t.generation
+        from task_execution as t
+        where t.organization_id = ${organizationId} and t.flow_execution_id = k."flowExecutionId"
+          and t.task_name = k."taskName" and t.status <> 'deleted' and last.status = 'deleted'
+        order by t.task_execution_idx desc
+        limit 1
+      )
+    ) as newest on true
   `.execute(em.getKysely());
   return rows.map((row) => ({ ...row, status: row.status ?? undefined }));
 }
