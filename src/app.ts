@@ -131,7 +131,9 @@ const errorDetails = [
 function coalescerLimits(limits: Limits, connections: number): CoalescerLimits {
   return {
     batches: Math.max(1, Math.floor(connections)),
-    lanes: 2,
+    lanes: 3,
+    crowd: 24,
+    slowMs: 50,
     batchCount: limits.batchRecords,
     batchBytes: limits.batchBytes,
     queuedCount: limits.queuedRecords,

@@ -6,8 +6,6 @@ export interface Unit<T> {
   readonly item: T;
   /** What must not be under way in two batches at once: whoever shares a key is served in the order of arrival. */
   readonly keys: readonly string[];
-  /** Which of the organization's batches it goes with, from 0 on; undefined for whichever is free. */
-  readonly lane?: number | undefined;
   /** How many things it is about. */
   readonly count: number;
   /** What it holds in memory, about. */
@@ -25,8 +23,12 @@ export type Outcome<R> = { readonly value: R } | { readonly error: unknown } | {
 export interface CoalescerLimits {
   /** Batches under way in this process. */
   readonly batches: number;
-  /** Batches under way of one organization, so that one is prepared while the database works on the other. */
+  /** Batches under way of one organization, so that one is prepared while the database works on another. */
   readonly lanes: number;
+  /** How many things wait before a further batch of an organization begins. With fewer, they wait for the one before. */
+  readonly crowd: number;
+  /** How long a batch is waited for like this, in milliseconds. */
+  readonly slowMs: number;
   /** How many things one batch is about; a unit that is larger goes alone. */
   readonly batchCount: number;
   /** How many bytes one batch has; a unit that is larger goes alone. */
@@ -59,8 +61,8 @@ export interface CoalescerDeps<T, R> {
 /**
  * Does in one go what many callers want at the same time.
  *
- * While batches of an organization are under way, what arrives joins the next one: there is no timer, and who comes
- * alone goes at once. What fails as a batch is done again one by one, so that nobody fails for another. What has to wait
+ * While a batch of an organization is under way, what arrives joins the next one, which begins when that one ends, or
+ * before if there is enough for it: nobody waits for others to come, and who comes alone goes at once. What fails as a batch is done again one by one, so that nobody fails for another. What has to wait
  * for others, because they hold a lock, leaves its batch and waits on its own. Organizations take turns.
  */
 export class Coalescer<T, R> {
@@ -134,7 +136,13 @@ export class Coalescer<T, R> {
     this.#running++;
     if (batch.mayWait) this.#waiting++;
     for (const pending of batch.pending) this.#forget(pending);
+    const onSlow = () => {
+      queue.noteSlow(batch);
+      this.#schedule();
+    };
+    const timer = setTimeout(onSlow, this.#deps.limits.slowMs);
     const outcomes = await this.#outcomesOf(organizationId, batch);
+    clearTimeout(timer);
     const again: Pending<T, R>[] = [];
     for (const [index, outcome] of outcomes.entries()) {
       const pending = batch.pending[index]!;

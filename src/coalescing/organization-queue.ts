@@ -13,8 +13,8 @@ export interface Pending<T, R> {
 export interface Batch<T, R> {
   readonly pending: readonly Pending<T, R>[];
   readonly mayWait: boolean;
-  /** Undefined for the one that waits. */
-  readonly lane: number | undefined;
+  /** Whether it takes longer than usual, so that others do not wait for it. */
+  isSlow: boolean;
 }
 
 /** How many units one look for the next batch goes through that are not its turn yet. */
@@ -29,14 +29,14 @@ export class OrganizationQueue<T, R> {
   readonly #limits: CoalescerLimits;
   #pending: Pending<T, R>[] = [];
   readonly #busy = new Map<string, number>();
-  readonly #freeLanes: Set<number>;
+  #running = 0;
+  #slow = 0;
   #isWaiting = false;
   #count = 0;
   #bytes = 0;
 
   constructor(limits: CoalescerLimits) {
     this.#limits = limits;
-    this.#freeLanes = new Set(Array.from({ length: limits.lanes }, (_, lane) => lane));
   }
 
   /** How many units wait. */
@@ -56,7 +56,7 @@ export class OrganizationQueue<T, R> {
 
   /** Whether nothing waits and nothing is under way. */
   get isIdle(): boolean {
-    return this.#pending.length === 0 && !this.#isWaiting && this.#freeLanes.size === this.#limits.lanes;
+    return this.#pending.length === 0 && !this.#isWaiting && this.#running === 0;
   }
 
   push(pending: Pending<T, R>): void {
@@ -72,7 +72,8 @@ export class OrganizationQueue<T, R> {
    */
   take(mayWait: boolean, onGone: (pending: Pending<T, R>) => void): Batch<T, R> | undefined {
     const mayWaitHere = mayWait && !this.#isWaiting;
-    if (this.#pending.length === 0 || (this.#freeLanes.size === 0 && !mayWaitHere)) {
+    const mayRun = this.#mayRun();
+    if (this.#pending.length === 0 || (!mayRun && !mayWaitHere)) {
       return undefined;
     }
     const taken: Pending<T, R>[] = [];
@@ -80,7 +81,6 @@ export class OrganizationQueue<T, R> {
     const blocked = new Set(this.#busy.keys());
     // What a batch waits for that waits; what it does not wait for goes on in others.
     let waitsFor: Set<string> | undefined;
-    let lane: number | undefined;
     let size = { count: 0, bytes: 0 };
     let index = 0;
     for (; index < this.#pending.length && left.length < mostPassed; index++) {
@@ -96,18 +96,12 @@ export class OrganizationQueue<T, R> {
       const fits =
         taken.length === 0 || (sum.count <= this.#limits.batchCount && sum.bytes <= this.#limits.batchBytes);
       const isFree = !unit.keys.some((key) => blocked.has(key));
-      const goesTo = this.#freeLaneOf(unit);
-      const starts = taken.length === 0 && (pending.mayWait ? mayWaitHere : goesTo !== undefined);
+      const starts = taken.length === 0 && (pending.mayWait ? mayWaitHere : mayRun);
       const joins =
         taken.length > 0 &&
-        (waitsFor === undefined
-          ? !pending.mayWait && (unit.lane ?? lane) === lane
-          : unit.keys.every((key) => waitsFor?.has(key)));
+        (waitsFor === undefined ? !pending.mayWait : unit.keys.every((key) => waitsFor?.has(key)));
       if (isFree && fits && (starts || joins)) {
-        if (taken.length === 0) {
-          if (pending.mayWait) waitsFor = new Set(unit.keys);
-          else lane = goesTo;
-        }
+        if (pending.mayWait && taken.length === 0) waitsFor = new Set(unit.keys);
         taken.push(pending);
         size = sum;
         continue;
@@ -124,21 +118,31 @@ export class OrganizationQueue<T, R> {
       this.#remove(pending);
       for (const key of pending.unit.keys) this.#busy.set(key, (this.#busy.get(key) ?? 0) + 1);
     }
-    if (lane === undefined) this.#isWaiting = true;
-    else this.#freeLanes.delete(lane);
-    return { pending: taken, mayWait: waitsFor !== undefined, lane };
+    const isWaiting = waitsFor !== undefined;
+    if (isWaiting) this.#isWaiting = true;
+    else this.#running++;
+    return { pending: taken, mayWait: isWaiting, isSlow: false };
   }
 
-  #freeLaneOf({ lane }: Unit<T>): number | undefined {
-    if (lane !== undefined) return this.#freeLanes.has(lane) ? lane : undefined;
-    const [any] = this.#freeLanes;
-    return any;
+  /** A further batch begins when there is enough for it, or the others are slow: small ones cost more than they gain. */
+  #mayRun(): boolean {
+    const { lanes, crowd } = this.#limits;
+    return this.#running < lanes && (this.#running === this.#slow || this.#count >= crowd);
+  }
+
+  /** Says that a batch takes longer than usual. */
+  noteSlow(batch: Batch<T, R>): void {
+    if (!batch.mayWait) {
+      batch.isSlow = true;
+      this.#slow++;
+    }
   }
 
   /** Says that a batch is done, but for some units, which come first now. */
   finish(batch: Batch<T, R>, again: readonly Pending<T, R>[]): void {
-    if (batch.lane === undefined) this.#isWaiting = false;
-    else this.#freeLanes.add(batch.lane);
+    if (batch.mayWait) this.#isWaiting = false;
+    else this.#running--;
+    if (batch.isSlow) this.#slow--;
     for (const { unit } of batch.pending) {
       for (const key of unit.keys) {
         const left = this.#busy.get(key)! - 1;

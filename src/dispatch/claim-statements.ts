@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
+import { kept } from "../db/statement.ts";
 
 /** How many runs one look at the queue goes through, for each executor and lap. */
 const runsPerLook = 32;
@@ -42,7 +43,13 @@ export async function findRunsWithWork(
   cursor: Cursor = { id: nil },
 ): Promise<Look> {
   const queued = sql`t.organization_id = ${organizationId} and t.status = 'queued' and t.executor is not null`;
-  const { rows } = await sql<{ id: string; rank: number; lap: number; n: number; ready: boolean }>`
+  const { rows } = await sql<{
+    id: string;
+    rank: number;
+    lap: number;
+    n: number;
+    ready: boolean;
+  }>`${kept("find_runs_with_work")}
     with recursive
       seed as (
         select w.executor, greatest(best.claim_rank, s.rank) as claim_rank,
@@ -107,7 +114,7 @@ export async function findClaimable(
   executors: readonly string[],
   { max, maxBytes }: { readonly max: number; readonly maxBytes: number },
 ): Promise<string[]> {
-  const { rows } = await sql<{ id: string }>`
+  const { rows } = await sql<{ id: string }>`${kept("find_claimable")}
     select id
     from (
       select id, sum(payload_bytes) over (order by rank, turn, available_time, id) - payload_bytes as bytes_before,

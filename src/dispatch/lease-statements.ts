@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
+import { kept } from "../db/statement.ts";
 
 // Every time in here is the database's: the clocks of servers and workers decide nothing.
 
@@ -18,11 +19,14 @@ export async function findLeases(
   organizationId: string,
   of: { readonly requestId: string } | { readonly taskExecutionIds: readonly string[] },
 ): Promise<HeldLease[]> {
-  const condition =
+  const [name, condition] =
     "requestId" in of
-      ? sql`l.request_id = ${of.requestId} and l.expire_time > clock_timestamp()`
-      : sql`l.task_execution_id = any(${[...of.taskExecutionIds]}::uuid[])`;
-  const { rows } = await sql<Omit<HeldLease, "expireTime"> & { expireTime: string }>`
+      ? [
+          kept("find_leases_of_request"),
+          sql`l.request_id = ${of.requestId} and l.expire_time > clock_timestamp()`,
+        ]
+      : [kept("find_leases"), sql`l.task_execution_id = any(${[...of.taskExecutionIds]}::uuid[])`];
+  const { rows } = await sql<Omit<HeldLease, "expireTime"> & { expireTime: string }>`${name}
     select l.task_execution_id as "taskExecutionId", l.token::text, l.expire_time as "expireTime",
       extract(epoch from l.expire_time - clock_timestamp())::float8 * 1000 as "remainingMs",
       extract(epoch from l.timeout_time - clock_timestamp())::float8 * 1000 as "timeoutMs"
@@ -85,7 +89,7 @@ export async function keepLeases(
   beats: readonly Beat[],
   graceMs: number,
 ): Promise<KeptLease[]> {
-  const { rows } = await sql<KeptLease>`
+  const { rows } = await sql<KeptLease>`${kept("keep_leases")}
     with
       beat as materialized (
         select *

@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
+import { kept } from "../db/statement.ts";
 import type { Json } from "../template/json.ts";
 
 /**
@@ -22,7 +23,7 @@ export async function findOutputs(
     iteration: number | null;
     status: string;
     output: string | null;
-  }>`
+  }>`${kept("find_outputs")}
     select k.task_name as "taskName", newest.iteration, newest.status, newest.output
     from unnest(${[...taskNames]}::text[]) as k(task_name)
     cross join lateral (

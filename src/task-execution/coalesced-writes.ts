@@ -3,7 +3,6 @@ import { Coalescer, type CoalescerLimits, type Unit } from "../coalescing/coales
 import { forOrganization } from "../db/organization.ts";
 import { isOutage } from "../db/sql-state.ts";
 import type { Change, ChangeResult } from "./changes.ts";
-import { shardOf } from "./feed-shard.ts";
 import type { WritePath, WriteRequest } from "./write-path.ts";
 
 /** What a change holds in memory beside its payloads, about. */
@@ -65,15 +64,11 @@ export class CoalescedWrites {
     const { organizationId } = author.caller;
     return limits.batchCount === 0
       ? writePath.apply(this.#emOf(organizationId, timeoutMs), author, changes)
-      : this.#coalescer.submit(organizationId, toUnit(request, limits.lanes));
+      : this.#coalescer.submit(organizationId, toUnit(request));
   }
 }
 
-/**
- * The lane is that of the run's place in the feed: batches that are under way at the same time do not wait for each
- * other there, and one that waits leaves the other alone.
- */
-function toUnit(request: TimedRequest, lanes: number): Unit<TimedRequest> {
+function toUnit(request: TimedRequest): Unit<TimedRequest> {
   const keys = new Set<string>();
   let bytes = 0;
   for (const change of request.changes) {
@@ -81,9 +76,7 @@ function toUnit(request: TimedRequest, lanes: number): Unit<TimedRequest> {
     bytes += changeBytes + bytesOf(change);
   }
   const { timeoutMs, signal, changes } = request;
-  const [first] = keys;
-  const lane = first === undefined ? undefined : shardOf(first) % lanes;
-  return { item: request, keys: [...keys], lane, count: changes.length, bytes, timeoutMs, signal };
+  return { item: request, keys: [...keys], count: changes.length, bytes, timeoutMs, signal };
 }
 
 function bytesOf(change: Change): number {

@@ -1,5 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import { type RawBuilder, sql } from "kysely";
+import { unread } from "../db/statement.ts";
 
 /** A hold that a worker is given on a task. */
 export interface Lease {
@@ -32,7 +33,7 @@ export async function changeLeases(
   const touched = [...dropped, ...cancelled];
   if (touched.length > 0) {
     // In the order in which heartbeats take them, which lock no runs.
-    await sql`
+    await sql`${unread("lock_leases")}
       select
       from task_lease
       where organization_id = ${organizationId} and task_execution_id = any(${touched}::uuid[])
@@ -41,13 +42,13 @@ export async function changeLeases(
     `.execute(em.getKysely());
   }
   if (dropped.size > 0) {
-    await sql`
+    await sql`${unread("delete_leases")}
       delete from task_lease
       where organization_id = ${organizationId} and task_execution_id = any(${[...dropped]}::uuid[])
     `.execute(em.getKysely());
   }
   if (cancelled.size > 0) {
-    await sql`
+    await sql`${unread("cancel_leases")}
       update task_lease
       set cancel_requested = true
       where organization_id = ${organizationId} and task_execution_id = any(${[...cancelled]}::uuid[])
@@ -57,7 +58,7 @@ export async function changeLeases(
     await restoreLeases(em, organizationId, sql`t.id = any(${[...restored]}::uuid[])`);
   }
   if (given.length > 0) {
-    await sql`
+    await sql`${unread("insert_leases")}
       insert into task_lease (
         organization_id, task_execution_id, flow_execution_id, token, worker_id, request_id, length_ms, expire_time,
         timeout_time, heartbeat_time, cancel_requested

@@ -7,6 +7,8 @@ import { LedgerError } from "../../src/errors.ts";
 const roomy: CoalescerLimits = {
   batches: 4,
   lanes: 2,
+  crowd: 1,
+  slowMs: 10_000,
   batchCount: 100,
   batchBytes: 1000,
   queuedCount: 1000,
@@ -141,19 +143,38 @@ describe("units of one organization", () => {
   });
 });
 
-test("units of one lane go together, and those of another do not wait for them", async () => {
-  const { open, submit, settle } = given();
-  submit("a0", { lane: 0 });
-  submit("a1", { lane: 1 });
-  submit("b0", { lane: 0 });
-  await settle();
-  submit("c0", { lane: 0 });
-  submit("c1", { lane: 1 });
-  await settle();
-  expect(open.map(({ items }) => items)).toEqual([["a0", "b0"], ["a1"]]);
-  open[1]!.end();
-  await settle();
-  expect(open.map(({ items }) => items)).toEqual([["a0", "b0"], ["c1"]]);
+describe("a further batch", () => {
+  test("begins when there is enough for it", async () => {
+    const { open, submit, settle } = given({ crowd: 3 });
+    submit("a");
+    await settle();
+    submit("b");
+    submit("c");
+    await settle();
+    expect(open.map(({ items }) => items)).toEqual([["a"]]);
+    submit("d");
+    await settle();
+    expect(open.map(({ items }) => items)).toEqual([["a"], ["b", "c", "d"]]);
+    submit("e");
+    await settle();
+    open[0]!.end();
+    await settle();
+    // One is still under way.
+    expect(open.map(({ items }) => items)).toEqual([["b", "c", "d"]]);
+    open[0]!.end();
+    await settle();
+    expect(open.map(({ items }) => items)).toEqual([["e"]]);
+  });
+
+  test("begins when those before are slow", async () => {
+    const { open, submit, settle } = given({ crowd: 3, slowMs: 30 });
+    submit("a");
+    await settle();
+    submit("b");
+    await settle();
+    expect(open.map(({ items }) => items)).toEqual([["a"]]);
+    await expect.poll(() => open.map(({ items }) => items)).toEqual([["a"], ["b"]]);
+  });
 });
 
 describe("a batch that fails", () => {
