@@ -45,6 +45,7 @@ async function contender(name: string, about: string, { ledger, database }: Serv
   const refill = new Refill(
     (depth) => queue.fill(depth),
     () => settle(database),
+    4000,
   );
   const work = (seconds: number) => rateOf(workers, seconds, (worker) => queue.work(worker));
   return {

@@ -24,10 +24,11 @@ export const claimReport: Figure = {
       name: string,
       about: string,
       fill: (depth: number) => Promise<void>,
+      guess: number,
       counts: readonly number[],
       work: (count: number, seconds: number) => Promise<number>,
     ): Contender => {
-      const refill = new Refill(fill, () => settle(database));
+      const refill = new Refill(fill, () => settle(database), guess);
       const variants = counts.map((count) => ({
         name: `${count} at once`,
         run: async (seconds: number) => ({
@@ -44,6 +45,7 @@ export const claimReport: Figure = {
             "workers report what they hold, each with an output, and claim as many with the same call. The tasks are " +
               "the items of loops of managed runs, 1,000 each; the runs end when all of theirs are reported.",
             (depth) => queue.fill(depth),
+            4000,
             [2, 4, 8],
             (count, seconds) => rateOf(count, seconds, (worker) => queue.work(worker)),
           ),
@@ -51,6 +53,7 @@ export const claimReport: Figure = {
             "pg-boss fetch and complete",
             `\`fetch\` of ${claimSize} and \`complete\` of their ids, without outputs; ${aboutBoss}`,
             boss.fill,
+            25_000,
             [1, 2, 4, 8],
             (count, seconds) => rateOf(count, seconds, () => boss.work(claimSize)),
           ),
@@ -58,6 +61,7 @@ export const claimReport: Figure = {
             "graphile-worker run",
             `its run loop with a task that does nothing; ${aboutGraphile}`,
             graphile.fill,
+            50_000,
             [4, 10, 24],
             (count, seconds) => graphile.runJobs(seconds, count),
           ),

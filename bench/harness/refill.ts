@@ -1,6 +1,3 @@
-/** How many tasks there are at least before a run. */
-const leastDepth = 20_000;
-
 /** How many times what was done in a second before there is for each second. */
 const margin = 2;
 
@@ -8,16 +5,20 @@ const margin = 2;
 export class Refill {
   readonly #fill: (depth: number) => Promise<void>;
   readonly #settle: () => Promise<void>;
-  #fastest = 0;
+  #fastest: number;
 
-  /** @param settle what is done after filling */
-  constructor(fill: (depth: number) => Promise<void>, settle: () => Promise<void>) {
+  /**
+   * @param settle what is done after filling
+   * @param guess about how many are done in a second
+   */
+  constructor(fill: (depth: number) => Promise<void>, settle: () => Promise<void>, guess: number) {
     this.#fill = fill;
     this.#settle = settle;
+    this.#fastest = guess;
   }
 
   async measure(seconds: number, work: (seconds: number) => Promise<number>): Promise<number> {
-    await this.#fill(Math.max(leastDepth, this.#fastest * seconds * margin));
+    await this.#fill(this.#fastest * seconds * margin);
     await this.#settle();
     const rate = await work(seconds);
     this.#fastest = Math.max(this.#fastest, rate);
