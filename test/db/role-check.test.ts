@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { migrate } from "../../src/db/migrations.ts";
 import { checkDatabase, UnsafeDatabaseError } from "../../src/db/role-check.ts";
 import { asSuperuser, openDatabase, type TestDatabase } from "../database.ts";
+import { startDatabaseProxy } from "./proxy.ts";
 
 describe("the check at the start", () => {
   let database: TestDatabase;
@@ -16,6 +18,17 @@ describe("the check at the start", () => {
   test("refuses a superuser and the owner", async () => {
     await expect(checkDatabase(database.superuserUrl)).rejects.toThrow("superuser");
     await expect(checkDatabase(database.ownerUrl)).rejects.toThrow("owns");
+  });
+
+  // An error of a connection that nobody hears ends the process.
+  test.each<[string, () => string, (url: string) => Promise<unknown>, RegExp]>([
+    ["it", () => database.serviceUrl, checkDatabase, /to_regclass/],
+    ["a migration", () => database.ownerUrl, (url) => migrate(url, role), /create table if not exists/],
+  ])("fails when the connection is lost during %s, and lives", async (_what, urlOf, start, statement) => {
+    await using proxy = await startDatabaseProxy(urlOf());
+    proxy.inject("lose-before", statement);
+    await expect(start(proxy.url)).rejects.toThrow("Connection terminated");
+    await expect(start(proxy.url)).resolves.not.toThrow();
   });
 
   const role = "taskledger_service";
