@@ -62,8 +62,9 @@ export interface CoalescerDeps<T, R> {
  * Does in one go what many callers want at the same time.
  *
  * While a batch of an organization is under way, what arrives joins the next one, which begins when that one ends, or
- * before if there is enough for it: nobody waits for others to come, and who comes alone goes at once. What fails as a batch is done again one by one, so that nobody fails for another. What has to wait
- * for others, because they hold a lock, leaves its batch and waits on its own. Organizations take turns.
+ * before if there is enough for it: nobody waits for others to come, and who comes alone goes at once. What fails as a
+ * batch is done again one by one, so that nobody fails for another. What has to wait for others, because they hold a
+ * lock, leaves its batch and waits on its own. Organizations take turns.
  */
 export class Coalescer<T, R> {
   readonly #deps: CoalescerDeps<T, R>;

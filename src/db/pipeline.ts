@@ -21,7 +21,8 @@ const noRows = { command: "", rowCount: 0, rows: [] };
  *
  * The connection is in pipeline mode, so that the database gets everything in order. A write that fails leaves a
  * transaction that does nothing more and cannot be committed, and its error is thrown by the next statement that is
- * waited for. Each piece that is sent wakes the database up, so short ones go together. Should `begin` be refused, what comes next has no organization, and row-level security gives it nothing.
+ * waited for. Each piece that is sent wakes the database up, so short ones go together. Should `begin` be refused,
+ * what comes next has no organization, and row-level security gives it nothing.
  */
 export function createPipeline(query: Query, outlet: Outlet): Query {
   let isHeld = false;

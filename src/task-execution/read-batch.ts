@@ -13,6 +13,7 @@ import {
   recordBytes,
   withTagsAndLeases,
 } from "./read-path.ts";
+import { joinById, joinByKey } from "./record-statements.ts";
 import { TaskExecution } from "./task-execution.entity.ts";
 import { toFoundMessage } from "./task-lease.message.ts";
 
@@ -78,17 +79,13 @@ async function find(
   const { rows } = await sql<Row>`
     select k.n, t.id, t.payload_bytes
     from json_to_recordset(${ids}::json) as k(n integer, id uuid)
-    join task_execution as t on t.organization_id = ${organizationId} and t.id = k.id
+    ${joinById(organizationId)}
     union all
     select k.n, t.id, t.payload_bytes
     from json_to_recordset(${keys}::json) as k(
       n integer, "flowExecutionId" uuid, "taskName" text, "taskExecutionIdx" integer
     )
-    join task_execution as t
-      on t.organization_id = ${organizationId}
-      and t.flow_execution_id = k."flowExecutionId"
-      and t.task_name = k."taskName"
-      and t.task_execution_idx = k."taskExecutionIdx"
+    ${joinByKey(organizationId)}
   `.execute(em.getKysely());
   const found = new Map(rows.map((row) => [row.n, row]));
   return lookups.map((_, n) => found.get(n));

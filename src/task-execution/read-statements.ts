@@ -2,14 +2,10 @@ import type { EntityManager } from "@mikro-orm/postgresql";
 import { sql } from "kysely";
 import { kept } from "../db/statement.ts";
 import type { FoundRecord, RecordKey } from "./read-path.ts";
-import { recordColumns, toRecord } from "./record-statements.ts";
+import { joinById, joinByKey, recordColumns, toRecord } from "./record-statements.ts";
 import { TaskLease } from "./task-lease.entity.ts";
 
-/**
- * Returns the records with ids or keys, with payloads and tags, and who holds them; undefined for what is not there.
- *
- * Each is looked up in the order of its index, as the write path does and for its reason.
- */
+/** Returns the records with ids or keys, with payloads and tags, and who holds them; undefined for what is not there. */
 export async function findRecords(
   em: EntityManager,
   organizationId: string,
@@ -20,28 +16,13 @@ export async function findRecords(
   const { rows } = await sql<{ n: number }>`${kept("read_records")}
     select k.n, ${columns}
     from json_to_recordset(${JSON.stringify(asked.filter((lookup) => "id" in lookup))}::json) as k(n integer, id uuid)
-    cross join lateral (
-      select *
-      from task_execution as r
-      where r.organization_id = ${organizationId} and r.id >= k.id
-      order by r.id
-      limit 1
-    ) as t
-    where t.id = k.id
+    ${joinById(organizationId)}
     union all
     select k.n, ${columns}
     from json_to_recordset(${JSON.stringify(asked.filter((lookup) => !("id" in lookup)))}::json) as k(
       n integer, "flowExecutionId" uuid, "taskName" text, "taskExecutionIdx" integer
     )
-    cross join lateral (
-      select *
-      from task_execution as r
-      where r.organization_id = ${organizationId} and r.flow_execution_id = k."flowExecutionId"
-        and r.task_name = k."taskName" and r.task_execution_idx <= k."taskExecutionIdx"
-      order by r.task_execution_idx desc
-      limit 1
-    ) as t
-    where t.task_execution_idx = k."taskExecutionIdx"
+    ${joinByKey(organizationId)}
   `.execute(em.getKysely());
   const records = new Map(rows.map((row) => [row.n, toRecord(row)]));
   const held = [...records.values()].filter(

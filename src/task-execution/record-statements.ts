@@ -45,10 +45,36 @@ const comparedPayloads = sql`
   case when t.error is null or octet_length(t.error) = any(k.error) then t.error else '' end as error`;
 
 /**
- * Returns the records with the given keys that are there.
- *
- * Each is looked for in the order of the index of keys, as the statement for states of tasks does and for its reason.
+ * Joins to each key `k` its record `t`, in the order of the index of keys, as the statement for states of tasks does
+ * and for its reason.
  */
+export function joinByKey(organizationId: string): RawBuilder<unknown> {
+  return sql`
+    cross join lateral (
+      select *
+      from task_execution as r
+      where r.organization_id = ${organizationId} and r.flow_execution_id = k."flowExecutionId"
+        and r.task_name = k."taskName" and r.task_execution_idx <= k."taskExecutionIdx"
+      order by r.task_execution_idx desc
+      limit 1
+    ) as t
+    where t.task_execution_idx = k."taskExecutionIdx"`;
+}
+
+/** Joins to each id `k.id` its record `t`, in the order of the index of ids. */
+export function joinById(organizationId: string): RawBuilder<unknown> {
+  return sql`
+    cross join lateral (
+      select *
+      from task_execution as r
+      where r.organization_id = ${organizationId} and r.id >= k.id
+      order by r.id
+      limit 1
+    ) as t
+    where t.id = k.id`;
+}
+
+/** Returns the records with the given keys that are there. */
 export async function findByKeys(
   em: EntityManager,
   organizationId: string,
@@ -60,15 +86,7 @@ export async function findByKeys(
     from json_to_recordset(${parameter}::json) as k(
       "flowExecutionId" uuid, "taskName" text, "taskExecutionIdx" integer, input integer[], output integer[], error integer[]
     )
-    cross join lateral (
-      select *
-      from task_execution as r
-      where r.organization_id = ${organizationId} and r.flow_execution_id = k."flowExecutionId"
-        and r.task_name = k."taskName" and r.task_execution_idx <= k."taskExecutionIdx"
-      order by r.task_execution_idx desc
-      limit 1
-    ) as t
-    where t.task_execution_idx = k."taskExecutionIdx"
+    ${joinByKey(organizationId)}
   `.execute(em.getKysely());
   return rows.map(toRecord);
 }
@@ -83,7 +101,7 @@ export async function findByIds(
   const { rows } = await sql<object>`${kept("find_records_by_ids")}
     select ${recordColumns(comparedPayloads)}
     from json_to_recordset(${parameter}::json) as k(id uuid, input integer[], output integer[], error integer[])
-    join task_execution as t on t.organization_id = ${organizationId} and t.id = k.id
+    ${joinById(organizationId)}
   `.execute(em.getKysely());
   return rows.map(toRecord);
 }
