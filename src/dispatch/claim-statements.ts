@@ -82,13 +82,15 @@ export async function findRunsWithWork(
         ) as next
         where r.n < ${runsPerLook}
       )
-    select r.id, r.claim_rank as rank, r.lap, r.n, exists (
-      select
-      from task_execution as t
-      where ${queued} and t.executor = r.executor and t.claim_rank = r.claim_rank and t.flow_execution_id = r.id
-        and t.available_time <= now()
-    ) as ready
+    select r.id, r.claim_rank as rank, r.lap, r.n, first.ready
     from run as r
+    cross join lateral (
+      select t.available_time <= now() as ready
+      from task_execution as t
+      where ${queued} and (t.executor, t.claim_rank, t.flow_execution_id) >= (r.executor, r.claim_rank, r.id)
+      order by t.executor, t.claim_rank, t.flow_execution_id, t.available_time
+      limit 1
+    ) as first
     where r.n > 0
     order by r.claim_rank, r.lap, r.id
   `.execute(em.getKysely());
