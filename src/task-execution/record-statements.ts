@@ -225,46 +225,62 @@ export function withoutNulls(row: Record<string, unknown>): object {
   return row;
 }
 
+/** A record that has changed, and which of its payloads have. */
+export interface ChangedRecord {
+  readonly record: TaskRecord;
+  readonly payloads: ReadonlySet<PayloadField>;
+}
+
 /** Stores changed records; only the payloads that are named are written. */
 export async function updateRecords(
   em: EntityManager,
   organizationId: string,
-  changed: readonly { readonly record: TaskRecord; readonly payloads: ReadonlySet<PayloadField> }[],
+  changed: readonly ChangedRecord[],
 ): Promise<void> {
-  const parameter = JSON.stringify(
-    changed.map(({ record, payloads }) => ({
-      ...record,
-      input: payloads.has("input") ? record.input : null,
-      output: payloads.has("output") ? record.output : null,
-      error: payloads.has("error") ? record.error : null,
-      setInput: payloads.has("input"),
-      setOutput: payloads.has("output"),
-      setError: payloads.has("error"),
-    })),
-  );
+  const parameter = JSON.stringify(changed.map(toChangedRow));
+  const payload = (field: PayloadField, isSet: string) =>
+    sql`case when r.${sql.ref(isSet)} then r.${sql.ref(field)} else t.${sql.ref(field)} end`;
+  const input = payload("input", "setInput");
+  const output = payload("output", "setOutput");
+  const error = payload("error", "setError");
   await sql`${unread("update_records")}
-    with changed as (
-      select r.*,
-        case when r."setInput" then r.input else t.input end as new_input,
-        case when r."setOutput" then r.output else t.output end as new_output,
-        case when r."setError" then r.error else t.error end as new_error
-      from json_to_recordset(${parameter}::json) as r(
-        id uuid, status text, "statusBeforeDelete" text, input text, output text, error text, "setInput" boolean,
-        "setOutput" boolean, "setError" boolean, edited boolean, etag integer, "modifiedBy" text,
-        "updateTime" timestamptz, "startTime" timestamptz, "endTime" timestamptz, "deleteTime" timestamptz,
-        "leaseToken" bigint, "outdateOnEnd" boolean
-      )
-      join task_execution as t on t.organization_id = ${organizationId} and t.id = r.id
-    )
     update task_execution as t
-    set status = c.status, status_before_delete = c."statusBeforeDelete", input = c.new_input, output = c.new_output,
-      error = c.new_error,
-      payload_bytes = coalesce(octet_length(c.new_input), 0) + coalesce(octet_length(c.new_output), 0)
-        + coalesce(octet_length(c.new_error), 0),
-      edited = c.edited, etag = c.etag, modified_by = c."modifiedBy", update_time = c."updateTime",
-      start_time = c."startTime", end_time = c."endTime", delete_time = c."deleteTime", lease_token = c."leaseToken",
-      outdate_on_end = c."outdateOnEnd"
-    from changed as c
-    where t.organization_id = ${organizationId} and t.id = c.id
+    set status = r.status, status_before_delete = r."statusBeforeDelete", input = ${input}, output = ${output},
+      error = ${error},
+      payload_bytes = coalesce(octet_length(${input}), 0) + coalesce(octet_length(${output}), 0)
+        + coalesce(octet_length(${error}), 0),
+      edited = r.edited, etag = r.etag, modified_by = r."modifiedBy", update_time = r."updateTime",
+      start_time = r."startTime", end_time = r."endTime", delete_time = r."deleteTime", lease_token = r."leaseToken",
+      outdate_on_end = r."outdateOnEnd"
+    from json_to_recordset(${parameter}::json) as r(
+      id uuid, status text, "statusBeforeDelete" text, input text, output text, error text, "setInput" boolean,
+      "setOutput" boolean, "setError" boolean, edited boolean, etag integer, "modifiedBy" text,
+      "updateTime" timestamptz, "startTime" timestamptz, "endTime" timestamptz, "deleteTime" timestamptz,
+      "leaseToken" bigint, "outdateOnEnd" boolean
+    )
+    where t.organization_id = ${organizationId} and t.id = r.id
   `.execute(em.getKysely());
+}
+
+/** Returns what a changed record is stored with: of its payloads those that are named. */
+function toChangedRow({ record, payloads }: ChangedRecord) {
+  const { id, status, statusBeforeDelete, edited, etag, modifiedBy, leaseToken, outdateOnEnd } = record;
+  const { updateTime, startTime, endTime, deleteTime } = record;
+  return withoutNulls({
+    id,
+    status,
+    statusBeforeDelete,
+    edited,
+    etag,
+    modifiedBy,
+    updateTime,
+    startTime,
+    endTime,
+    deleteTime,
+    leaseToken,
+    outdateOnEnd,
+    ...(payloads.has("input") && { setInput: true, input: record.input }),
+    ...(payloads.has("output") && { setOutput: true, output: record.output }),
+    ...(payloads.has("error") && { setError: true, error: record.error }),
+  });
 }

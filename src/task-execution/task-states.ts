@@ -32,12 +32,11 @@ export class TaskStates {
   }
 
   /** Says that records were stored. */
-  follow(stored: Iterable<Stored>): void {
-    for (const { record, isNew } of stored) {
-      const key = keyOf(record);
+  follow(stored: readonly Stored[]): void {
+    for (const [key, ofTask] of Map.groupBy(stored, ({ record }) => keyOf(record))) {
       const state = this.#known.get(key);
       if (state === undefined) continue;
-      const next = state.isLoop ? undefined : stateAfter(state, record, isNew);
+      const next = state.isLoop ? loopStateAfter(state, ofTask) : stateAfter(state, ofTask);
       if (next === undefined) this.#known.delete(key);
       else this.#known.set(key, next);
     }
@@ -55,15 +54,33 @@ export class TaskStates {
 }
 
 /** Returns the state of a task that is no loop, or undefined if only the database knows which record counts now. */
-function stateAfter(state: TaskState, record: TaskRecord, isNew: boolean): TaskState | undefined {
-  const { taskExecutionIdx: idx, status, generation } = record;
-  const last = isNew && idx >= state.nextIdx ? { nextIdx: idx + 1, generation, rerun: false } : {};
-  if (status === "deleted") {
-    return idx === state.countingIdx ? undefined : { ...state, ...last };
+function stateAfter(before: TaskState, stored: readonly Stored[]): TaskState | undefined {
+  let state = before;
+  for (const { record, isNew } of stored) {
+    const { taskExecutionIdx: idx, status, generation } = record;
+    const last = isNew && idx >= state.nextIdx ? { nextIdx: idx + 1, generation, rerun: false } : {};
+    if (status === "deleted") {
+      if (idx === state.countingIdx) return undefined;
+      state = { ...state, ...last };
+    } else {
+      const counts = idx >= (state.countingIdx ?? 0);
+      state = { ...state, ...last, ...(counts && { countingIdx: idx, status }) };
+    }
   }
-  return idx < (state.countingIdx ?? 0)
-    ? { ...state, ...last }
-    : { ...state, ...last, countingIdx: idx, status };
+  return state;
+}
+
+/**
+ * Returns the state of a loop, or undefined if only the database knows it. A loop is running as long as one item is,
+ * whatever the others are.
+ */
+function loopStateAfter(state: TaskState, stored: readonly Stored[]): TaskState | undefined {
+  const areTheSame = stored.every(
+    ({ record, isNew }) =>
+      !isNew && record.status !== "deleted" && record.taskExecutionIdx <= (state.countingIdx ?? -1),
+  );
+  const isRunning = stored.some(({ record }) => record.status === "running" && record.executor !== null);
+  return areTheSame && isRunning ? { ...state, status: "running" } : undefined;
 }
 
 function keyOf({ flowExecutionId, taskName }: { flowExecutionId: string; taskName: string }): string {
