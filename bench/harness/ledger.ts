@@ -1,9 +1,9 @@
 import { type Client, createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { FlowExecutionService } from "../../gen/taskledger/v1/flow_execution_service_pb.ts";
 import { FlowService } from "../../gen/taskledger/v1/flow_service_pb.ts";
 import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { WorkerService } from "../../gen/taskledger/v1/worker_service_pb.ts";
+import { createGrpcTransport } from "./grpc-transport.ts";
 
 /** A server as its clients see it: gRPC over one HTTP/2 connection. */
 export interface Ledger {
@@ -14,17 +14,9 @@ export interface Ledger {
   readonly workers: Client<typeof WorkerService>;
 }
 
-/** Returns clients for the server at a URL, signed in with a key. */
-export function openLedger(url: string, key: string): Ledger {
-  const transport = createGrpcTransport({
-    baseUrl: url,
-    interceptors: [
-      (next) => (request) => {
-        request.header.set("authorization", `Bearer ${key}`);
-        return next(request);
-      },
-    ],
-  });
+/** Returns clients for the server at a port, signed in with a key. */
+export function openLedger(port: number, key: string): Ledger {
+  const transport = createGrpcTransport(`127.0.0.1:${port}`, key);
   return {
     key,
     flows: createClient(FlowService, transport),

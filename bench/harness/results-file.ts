@@ -32,4 +32,5 @@ const introduction = `# What was measured
 
 \`npm run bench\` writes this file. All of it runs on one machine at once: whoever calls, whoever answers, and PostgreSQL.
 Contenders run in turns, and a ratio is that of two runs of one round; the first round only warms up and does not count.
-Every record has 200 bytes of input and 100 bytes of output.`;
+Calls are made by one process, with grpc-js over one connection. Every record has 200 bytes of input and 100 bytes of
+output.`;

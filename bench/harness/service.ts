@@ -61,7 +61,7 @@ export async function startService(
     const line = text.split("\n").find((each) => each.includes('"msg":"serving"'));
     serving = line === undefined ? undefined : JSON.parse(line);
   }
-  const ledger = openLedger(`http://127.0.0.1:${serving.port}`, key);
+  const ledger = openLedger(serving.port, key);
   return {
     pid: child.pid!,
     ledger,

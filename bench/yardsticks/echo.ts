@@ -39,7 +39,7 @@ export async function startEcho(service: Ledger, reports: Reports): Promise<Echo
     ),
   );
   const [port] = await once(child, "message");
-  const ledger = openLedger(`http://127.0.0.1:${port}`, service.key);
+  const ledger = openLedger(port, service.key);
   return {
     ledger,
     [Symbol.asyncDispose]: () => end(child),
