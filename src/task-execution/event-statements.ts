@@ -36,30 +36,32 @@ export async function insertEvents(
   events: readonly EventRow[],
   time: Date,
 ): Promise<void> {
-  const authors = new Map<Author, number>();
-  const rows = events.map(({ author, ...event }) => {
-    const place = authors.get(author) ?? authors.size;
-    authors.set(author, place);
-    return withoutNulls({ ...event, actor: place, shard: shardOf(event.flowExecutionId) });
-  });
-  const actors = [...authors].map(([{ caller, requestId }, place]) => {
-    const { subject, kind, keyName } = caller;
-    return { place, subject, kind, keyName, requestId };
-  });
+  const occasions = new Occasions();
+  const rows = events.map((event) =>
+    withoutNulls({
+      flowExecutionId: event.flowExecutionId,
+      revision: event.revision,
+      taskExecutionId: event.taskExecutionId,
+      causeId: event.causeId,
+      flowFromStatus: event.flowFromStatus,
+      shard: shardOf(event.flowExecutionId),
+      occasion: occasions.placeOf(event),
+    }),
+  );
   await sql`${unread("insert_events")}
     with
       incoming as materialized (
         select *, row_number() over (partition by shard order by "flowExecutionId", revision) as turn
         from json_to_recordset(${JSON.stringify(rows)}::json) as e(
-          "flowExecutionId" uuid, revision bigint, "taskExecutionId" uuid, type text, "fromStatus" text,
-          "toStatus" text, reason text, "causeId" uuid, "changedFields" text, "flowFromStatus" text,
-          actor integer, shard smallint
+          "flowExecutionId" uuid, revision bigint, "taskExecutionId" uuid, "causeId" uuid, "flowFromStatus" text,
+          shard smallint, occasion integer
         )
       ),
-      actor as materialized (
+      occasion as materialized (
         select *
-        from json_to_recordset(${JSON.stringify(actors)}::json) as a(
-          place integer, subject text, kind text, "keyName" text, "requestId" text
+        from json_to_recordset(${JSON.stringify(occasions.rows)}::json) as o(
+          place integer, subject text, kind text, "keyName" text, "requestId" text, type text, "fromStatus" text,
+          "toStatus" text, reason text, "changedFields" text
         )
       ),
       counted as (
@@ -80,13 +82,35 @@ export async function insertEvents(
       actor_kind, actor_key_name, reason, request_id, cause_id, changed_fields, create_time, feed_shard, feed_position,
       flow_from_status
     )
-    select ${organizationId}::uuid, e."flowExecutionId", e.revision, e."taskExecutionId", e.type, e."fromStatus",
-      e."toStatus", a.subject, a.kind, a."keyName", e.reason, a."requestId", e."causeId",
-      e."changedFields", ${time.toISOString()}::timestamptz, e.shard, t.position - c.events + e.turn,
-      e."flowFromStatus"
+    select ${organizationId}::uuid, e."flowExecutionId", e.revision, e."taskExecutionId", o.type, o."fromStatus",
+      o."toStatus", o.subject, o.kind, o."keyName", o.reason, o."requestId", e."causeId", o."changedFields",
+      ${time.toISOString()}::timestamptz, e.shard, t.position - c.events + e.turn, e."flowFromStatus"
     from incoming as e
     join counted as c on c.shard = e.shard
     join taken as t on t.shard = e.shard
-    join actor as a on a.place = e.actor
+    join occasion as o on o.place = e.occasion
   `.execute(em.getKysely());
+}
+
+/** What many events of a transaction have in common: who did what. Each such occasion is sent once. */
+class Occasions {
+  readonly rows: object[] = [];
+  readonly #places = new Map<Author, Map<string, number>>();
+
+  /** Returns the number of an event's occasion. */
+  placeOf({ author, type, fromStatus, toStatus, reason, changedFields }: EventRow): number {
+    const ofAuthor = this.#places.get(author) ?? new Map<string, number>();
+    this.#places.set(author, ofAuthor);
+    const what = JSON.stringify([type, fromStatus, toStatus, changedFields, reason]);
+    let place = ofAuthor.get(what);
+    if (place === undefined) {
+      place = this.rows.length;
+      ofAuthor.set(what, place);
+      const { caller, requestId } = author;
+      const { subject, kind, keyName } = caller;
+      const who = { subject, kind, keyName, requestId };
+      this.rows.push({ place, ...who, type, fromStatus, toStatus, reason, changedFields });
+    }
+    return place;
+  }
 }

@@ -176,6 +176,67 @@ export async function insertRecords(
   records: readonly NewRecord[],
   now: Date,
 ): Promise<void> {
+  const reported = records.filter(isReported);
+  const others = records.filter((record) => !isReported(record));
+  if (reported.length > 0) await insertReported(em, organizationId, reported, now);
+  if (others.length > 0) await insertAny(em, organizationId, others, now);
+}
+
+/** Whether a record has only what an outside engine reports. Half as many columns take half the time to read. */
+function isReported({ record, inputOfId }: NewRecord): boolean {
+  const { executor, attempt, iteration, generation, interruptions, edited, statusBeforeDelete } = record;
+  const isManaged =
+    executor !== null || iteration !== null || attempt > 1 || generation > 0 || interruptions > 0;
+  return !isManaged && !edited && statusBeforeDelete === null && inputOfId === undefined;
+}
+
+async function insertReported(
+  em: EntityManager,
+  organizationId: string,
+  records: readonly NewRecord[],
+  now: Date,
+): Promise<void> {
+  const rows = records.map(({ record }) =>
+    withoutNulls({
+      id: record.id,
+      flowExecutionId: record.flowExecutionId,
+      flowId: record.flowId,
+      taskName: record.taskName,
+      taskExecutionIdx: record.taskExecutionIdx,
+      status: record.status,
+      input: record.input,
+      output: record.output,
+      error: record.error,
+      etag: record.etag,
+      modifiedBy: record.modifiedBy,
+      startTime: record.startTime,
+      endTime: record.endTime,
+    }),
+  );
+  await sql`${unread("insert_reported_records")}
+    insert into task_execution (
+      organization_id, id, flow_execution_id, flow_id, task_name, task_execution_idx, status, input, output, error,
+      payload_bytes, edited, etag, modified_by, create_time, update_time, start_time, end_time
+    )
+    select ${organizationId}::uuid, r.id, r."flowExecutionId", r."flowId", r."taskName", r."taskExecutionIdx", r.status,
+      r.input, r.output, r.error,
+      coalesce(octet_length(r.input), 0) + coalesce(octet_length(r.output), 0) + coalesce(octet_length(r.error), 0),
+      false, r.etag, r."modifiedBy", ${now.toISOString()}::timestamptz, ${now.toISOString()}::timestamptz,
+      r."startTime", r."endTime"
+    from json_to_recordset(${JSON.stringify(rows)}::json) as r(
+      id uuid, "flowExecutionId" uuid, "flowId" uuid, "taskName" text, "taskExecutionIdx" integer, status text,
+      input text, output text, error text, etag integer, "modifiedBy" text, "startTime" timestamptz,
+      "endTime" timestamptz
+    )
+  `.execute(em.getKysely());
+}
+
+async function insertAny(
+  em: EntityManager,
+  organizationId: string,
+  records: readonly NewRecord[],
+  now: Date,
+): Promise<void> {
   const parameter = JSON.stringify(records.map(toRow));
   await sql`${unread("insert_records")}
     insert into task_execution (
