@@ -32,7 +32,7 @@ export const batchCreate: Figure = {
             "BatchCreateTaskExecutions",
             `each call makes ${batchSize} new completed records and their events in one run, in turn in ${spread} runs.`,
             unit,
-            [2, 4, 8].map((count) =>
+            [4, 8, 16].map((count) =>
               inFlight(count, () => createBatch(ledger, reports, batchSize).then(({ length }) => length)),
             ),
           ),
