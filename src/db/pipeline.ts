@@ -13,6 +13,9 @@ const mostHeld = 32_768;
 
 const noRows = { command: "", rowCount: 0, rows: [] };
 
+/** What the database answers to the commit of a transaction in which something failed. */
+const undone = "ROLLBACK";
+
 /**
  * Returns what sends statements over a connection.
  *
@@ -21,13 +24,16 @@ const noRows = { command: "", rowCount: 0, rows: [] };
  *
  * The connection is in pipeline mode, so that the database gets everything in order. A write that fails leaves a
  * transaction that does nothing more and cannot be committed, and its error is thrown by the next statement that is
- * waited for. Each piece that is sent wakes the database up, so short ones go together. Should `begin` be refused,
- * what comes next has no organization, and row-level security gives it nothing.
+ * waited for. If that is the commit, the database has undone all by then, and the rollback that follows is not sent:
+ * it would be of no transaction, which the database warns of and counts as another one that failed. Each piece that is
+ * sent wakes the database up, so short ones go together. Should `begin` be refused, what comes next has no
+ * organization, and row-level security gives it nothing.
  */
 export function createPipeline(query: Query, outlet: Outlet): Query {
   let isHeld = false;
   let unread: Promise<void>[] = [];
   let failure: { readonly error: unknown } | undefined;
+  let isUndone = false;
 
   async function answerAfterUnread(result: Promise<unknown>): Promise<unknown> {
     const answer = await result.then(
@@ -41,6 +47,11 @@ export function createPipeline(query: Query, outlet: Outlet): Query {
     return answer.value;
   }
 
+  function noteUndone(answer: unknown): unknown {
+    isUndone = (answer as { command?: string }).command === undone;
+    return answer;
+  }
+
   return (first, values, ...rest) => {
     if (typeof first !== "string") {
       return query(first, values, ...rest);
@@ -49,6 +60,9 @@ export function createPipeline(query: Query, outlet: Outlet): Query {
     if (first === "begin" || first === "rollback") {
       unread = [];
       failure = undefined;
+      const wasUndone = isUndone;
+      isUndone = false;
+      if (wasUndone && first === "rollback") return Promise.resolve(noRows);
     }
     if (isUnread && !isHeld && isShort(values)) {
       isHeld = true;
@@ -60,6 +74,9 @@ export function createPipeline(query: Query, outlet: Outlet): Query {
     if (isHeld && !(isUnread && isShort(values))) {
       isHeld = false;
       outlet.uncork();
+    }
+    if (first === "commit") {
+      return answerAfterUnread(result.then(noteUndone));
     }
     if (!isUnread) {
       return answerAfterUnread(result);

@@ -1,3 +1,4 @@
+import type { Writable } from "node:stream";
 import { sql } from "kysely";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -59,7 +60,7 @@ describe("a pipeline", () => {
   test.each(["commit", "select 1"])(
     "throws the first error of what nobody reads at the next %s",
     async (next) => {
-      const { answers, query } = given();
+      const { sent, answers, query } = given();
       await query("begin");
       await query("/* unread one */ insert");
       await query("/* unread two */ insert");
@@ -67,18 +68,41 @@ describe("a pipeline", () => {
       answers[0]!.resolve({});
       answers[1]!.reject(new Error("first"));
       answers[2]!.reject(new Error("second"));
-      answers[3]!.resolve({ command: "ROLLBACK" });
+      answers[3]!.resolve({ command: next === "commit" ? "ROLLBACK" : "SELECT" });
       await expect(waited).rejects.toThrow("first");
-      // The next transaction has nothing to do with it.
       const rollback = query("rollback");
-      answers[4]!.resolve({});
+      // What was to be committed is undone already.
+      expect(sent.includes("rollback")).toBe(next !== "commit");
+      answers[4]?.resolve({});
       await rollback;
+      // The next transaction has nothing to do with it.
+      const before = answers.length;
       await query("begin");
       const commit = query("commit");
-      for (const answer of answers.slice(5)) answer.resolve({});
+      for (const answer of answers.slice(before)) answer.resolve({});
       await commit;
     },
   );
+
+  test("sends the rollback after a commit that was lost, and after each transaction that comes later", async () => {
+    const { sent, answers, query } = given();
+    const rollbacks = () => sent.filter((text) => text === "rollback").length;
+    await query("begin");
+    const lost = query("commit");
+    answers[0]!.resolve({});
+    answers[1]!.reject(new Error("lost"));
+    await expect(lost).rejects.toThrow("lost");
+    void query("rollback");
+    expect(rollbacks()).toBe(1);
+    await query("begin");
+    const undone = query("commit");
+    answers[3]!.reject(new Error("failed"));
+    answers[4]!.resolve({ command: "ROLLBACK" });
+    await expect(undone).rejects.toThrow("failed");
+    await query("begin");
+    void query("rollback");
+    expect(rollbacks()).toBe(2);
+  });
 });
 
 describe("a transaction", () => {
@@ -121,6 +145,22 @@ describe("a transaction", () => {
     expect(await stored()).toEqual([1, 2]);
     await write([6]);
     expect(await stored()).toEqual([1, 2, 6]);
+  });
+
+  test("that cannot be committed is undone once, and the database has nothing to warn of", async () => {
+    const client = new Client({ connectionString: database.serviceUrl });
+    const warnings: (string | undefined)[] = [];
+    client.on("notice", ({ message }) => warnings.push(message));
+    await client.connect();
+    const outlet = (client as unknown as { connection: { stream: Writable } }).connection.stream;
+    const query = createPipeline((...args) => client.query(...(args as [string])), outlet);
+    await query("begin");
+    await query("/* unread add */ insert into note values ($1)", [30]);
+    await expect(query("commit")).rejects.toMatchObject({ constraint: "n_small" });
+    await query("rollback");
+    await query("select 1");
+    await client.end();
+    expect(warnings).toEqual([]);
   });
 
   test("has no organization, and sees and writes nothing, if its begin is refused", async () => {
