@@ -1,6 +1,7 @@
 /**
  * Sixteen writers of one organization: what taking places in its feed costs against inserting the same events with
- * places that nobody had to take, in turns within one run, so that a busy machine slows both.
+ * places that nobody had to take, in turns within one run, so that a busy machine slows both. Both are sent in the same
+ * way, together with the commit.
  *
  * Usage: node test/hazards/feed-throughput.ts [seconds = 20]
  */
@@ -8,6 +9,7 @@ import { sql } from "kysely";
 import { pino } from "pino";
 import { forOrganization } from "../../src/db/organization.ts";
 import { defaultDatabaseLimits, openOrm } from "../../src/db/orm.ts";
+import { unread } from "../../src/db/statement.ts";
 import { insertEvents } from "../../src/task-execution/event-statements.ts";
 import { lockRuns, updateRuns } from "../../src/task-execution/run-statements.ts";
 import { givenOrganization } from "../database.ts";
@@ -46,7 +48,7 @@ async function write(id: string, isFed: boolean): Promise<void> {
       await insertEvents(em, organizationId, [event], time);
     } else {
       const position = untaken++;
-      await sql`
+      await sql`${unread("insert_unplaced_event")}
         insert into event (
           organization_id, flow_execution_id, revision, type, to_status, actor_subject, actor_kind, actor_key_name,
           reason, request_id, changed_fields, create_time, feed_shard, feed_position
