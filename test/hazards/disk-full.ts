@@ -20,6 +20,7 @@ import {
   HeartbeatTaskExecutionsResponse_State as State,
   WorkerService,
 } from "../../gen/taskledger/v1/worker_service_pb.ts";
+import { defaultDatabaseLimits } from "../../src/db/orm.ts";
 import { defaultOrganizationId } from "../../src/organization/bootstrap.ts";
 import { outcomeOf } from "../client.ts";
 import { startDatabaseProxy } from "../db/proxy.ts";
@@ -106,7 +107,13 @@ async function write(): Promise<string> {
 async function read(): Promise<string> {
   return outcomeOf(tasks.listTaskExecutions({ flowExecutionId }, { timeoutMs: 5000 }));
 }
+/**
+ * Counts the transactions that failed so far. A backend sends its counts on when it has done something a second or more
+ * after it did so last, so each of the pool is given something to do.
+ */
 async function rollbacks(): Promise<number> {
+  await sleep(1500);
+  await Promise.all(Array.from({ length: 3 * defaultDatabaseLimits.pool }, read));
   const [row] = await database.query<{ count: number }>(
     "select xact_rollback::int as count from pg_stat_database where datname = current_database()",
   );
@@ -118,7 +125,6 @@ disk.fill();
 let first = "ok";
 while (first === "ok") first = await write();
 check(first === "STORAGE_FULL", `full after ${acknowledged.length} writes: ${first}`);
-await sleep(1500);
 
 // These leases run out now, and cannot be ended as long as the disk is full.
 await database.query(
@@ -152,8 +158,6 @@ await Promise.all([
   load(() => read().then(count(tally.reads))),
   load(beat),
 ]);
-// Statistics are sent on when a backend has been idle for a while.
-await sleep(1500);
 const writes = Object.values(tally.writes).reduce((a, b) => a + b, 0);
 const extra = (await rollbacks()) - before - writes;
 check(
@@ -163,7 +167,7 @@ check(
 check(Object.keys(tally.reads).join() === "ok", `reads: ${JSON.stringify(tally.reads)}`);
 check(tally.beats === tally.wanted, `${tally.beats} of ${tally.wanted} heartbeats kept their leases`);
 check(
-  extra <= 2 * (seconds + 5),
+  extra >= 0 && extra <= 2 * (seconds + 5),
   `${extra} transactions failed beside those that were asked for, at most two a second`,
 );
 
