@@ -137,17 +137,22 @@ function pipe(client: Socket, database: Socket, faultOf: (text: string) => Fault
       if (fault === "lose-after") lastAnswer = sent;
       if (typeof fault === "object") {
         // It is the database that refuses, so that the transaction is as it would be.
-        database.write(failing(fault.sqlState));
-        sent++;
-        state = typeOf(message) === "Q" ? "pass" : "skip";
+        if (typeOf(message) === "Q") {
+          database.write(failing(fault.sqlState));
+          sent++;
+        } else {
+          database.write(failingPrepared(fault.sqlState));
+          state = "skip";
+        }
         return;
       }
       state = fault ?? state;
     }
     const isEnd = typeOf(message) === "Q" || typeOf(message) === "S";
     if (state === "skip") {
-      if (isEnd) state = "pass";
-      return;
+      if (!isEnd) return;
+      // Without it a database that has refused the statement before does not take another one.
+      state = "pass";
     }
     if (state === "silence" || (state === "lose-after" && sent > lastAnswer)) {
       return;
@@ -210,9 +215,26 @@ function splitter(startsWithoutType: boolean, take: (message: Buffer) => void): 
 
 /** Returns a simple query that fails with a SQLSTATE. */
 function failing(sqlState: string): Buffer {
-  const text = `do $$ begin raise exception 'injected by a test' using errcode = '${sqlState}'; end $$\0`;
+  return messageOf("Q", textOfFailing(sqlState));
+}
+
+/** Returns the same up to, and without, the message that ends it: prepared without a name, bound, and run. */
+function failingPrepared(sqlState: string): Buffer {
+  return Buffer.concat([
+    messageOf("P", `\0${textOfFailing(sqlState)}`, Buffer.alloc(2)),
+    messageOf("B", "\0\0", Buffer.alloc(6)),
+    messageOf("E", "\0", Buffer.alloc(4)),
+  ]);
+}
+
+function textOfFailing(sqlState: string): string {
+  return `do $$ begin raise exception 'injected by a test' using errcode = '${sqlState}'; end $$\0`;
+}
+
+function messageOf(type: string, text: string, rest: Buffer = Buffer.alloc(0)): Buffer {
+  const body = Buffer.concat([Buffer.from(text), rest]);
   const head = Buffer.alloc(5);
-  head.write("Q");
-  head.writeUInt32BE(4 + Buffer.byteLength(text), 1);
-  return Buffer.concat([head, Buffer.from(text)]);
+  head.write(type);
+  head.writeUInt32BE(4 + body.length, 1);
+  return Buffer.concat([head, body]);
 }
