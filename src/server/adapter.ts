@@ -116,7 +116,7 @@ export function createAdapter(options: AdapterOptions): Adapter {
     const answered =
       (page && (await page)) ?? (await answer(exchange).catch((error: unknown) => refuse(exchange, error)));
     if ("status" in answered) {
-      await writeResponse(answered, response, limits.writeStallMs);
+      await writeResponse(forMethod(request, answered), response, limits.writeStallMs);
     } else {
       await writeWhole(answered, exchange, limits.writeStallMs);
     }
@@ -126,7 +126,7 @@ export function createAdapter(options: AdapterOptions): Adapter {
     handle(request, response) {
       const exchange = createExchange(request, response, logger);
       active.add(exchange);
-      response.once("close", () => active.delete(exchange) && streams.delete(exchange));
+      exchange.onClose(() => active.delete(exchange) && streams.delete(exchange));
       serve(exchange)
         .catch((error: unknown) => {
           exchange.cutOff();
@@ -187,6 +187,12 @@ function refuse(
     if (name !== "connection") response.header?.set(name, value);
   }
   return response;
+}
+
+/** Leaves out the body where none may be: Node's HTTP/2 has ended the stream with the headers by then. */
+function forMethod({ method }: NodeRequest, response: UniversalServerResponse): UniversalServerResponse {
+  const { status, header } = response;
+  return method === "HEAD" ? { status, ...(header && { header }) } : response;
 }
 
 /** Lets an HTTP/1.1 connection end with this response; HTTP/2 has GOAWAY for that. */

@@ -22,7 +22,8 @@ export function discardRest(request: NodeRequest, response: NodeResponse, linger
   }
   // Not before the trailers are out, even if there are none: a reset overtakes them, and the answer is lost.
   const reset = () => setImmediate(() => request.complete || stream.close(constants.NGHTTP2_NO_ERROR));
-  if (stream.sentTrailers !== undefined) {
+  // The answer to HEAD has none.
+  if (stream.sentTrailers !== undefined || request.method === "HEAD") {
     reset();
   } else {
     stream.once("wantTrailers", reset);

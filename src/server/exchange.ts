@@ -18,6 +18,8 @@ export interface Exchange {
   abort(error: LedgerError): void;
   /** Whether the response is over, whether or not it was written. */
   isClosed(): boolean;
+  /** Has a function called when the response is over. */
+  onClose(listener: () => void): void;
   /** Says that the response is written: from now on the client may go. */
   complete(): void;
   /** Gives up a response that is half written. */
@@ -36,7 +38,9 @@ export function createExchange(request: NodeRequest, response: NodeResponse, log
   // An "error" event without a listener ends the process. What errors mean comes with "close", too.
   request.on("error", () => undefined);
   response.on("error", () => undefined);
-  response.once("close", () => {
+  // Node's response over HTTP/2 says nothing of its end if it was to HEAD and nobody ended it; its stream does.
+  const ending = request.stream ?? response;
+  ending.once("close", () => {
     closed = true;
     if (!completed) {
       controller.abort(toConnectError(clientGone(), requestId));
@@ -51,6 +55,9 @@ export function createExchange(request: NodeRequest, response: NodeResponse, log
       controller.abort(toConnectError(error, requestId));
     },
     isClosed: () => closed,
+    onClose(listener) {
+      ending.once("close", listener);
+    },
     complete() {
       completed = true;
     },

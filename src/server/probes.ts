@@ -8,27 +8,32 @@ import type { Readiness } from "./readiness.ts";
  * @returns whether the request was for one of these, and is answered
  */
 export function handleProbe(request: NodeRequest, response: NodeResponse, readiness: Readiness): boolean {
-  if (request.method !== "GET" && request.method !== "HEAD") {
+  const { method, url } = request;
+  if (method !== "GET" && method !== "HEAD") {
     return false;
   }
-  switch (request.url) {
+  switch (url) {
     case "/healthz":
-      return reply(response, 200, "alive\n");
+      return reply(method, response, 200, "alive\n");
     case "/readyz":
-      return readiness.isReady() ? reply(response, 200, "ready\n") : reply(response, 503, "not ready\n");
+      return readiness.isReady()
+        ? reply(method, response, 200, "ready\n")
+        : reply(method, response, 503, "not ready\n");
     default:
       return false;
   }
 }
 
-function reply(response: NodeResponse, status: number, text: string): true {
+function reply(method: string, response: NodeResponse, status: number, text: string): true {
   const body = Buffer.from(text);
   response.writeHead(status, {
     "content-type": "text/plain",
     "content-length": body.byteLength,
     "cache-control": "no-store",
   });
-  response.write(body);
+  if (method !== "HEAD") {
+    response.write(body);
+  }
   response.end();
   return true;
 }

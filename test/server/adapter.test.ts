@@ -1,5 +1,7 @@
+import { Http2ServerResponse } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { queryObjects } from "node:v8";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createFuzzer, fuzzHttp1, fuzzHttp2, seededRandom, type Tally } from "./header-fuzz.ts";
 import { connectRaw, exchange } from "./raw-http1.ts";
 import { connectRawHttp2, frameTypes } from "./raw-http2.ts";
@@ -208,3 +210,24 @@ test("a handler is not called with half of a request whose client went away", as
   await expect.poll(() => server.calls().map(({ code }) => code)).toEqual(Array(4).fill("canceled"));
   expect(called).toEqual([]);
 });
+
+test.each([
+  ["a method", path, 405],
+  ["a path that is none", "/none", 404],
+  ["a probe", "/healthz", 200],
+])(
+  "HEAD of %s over HTTP/2 is answered with the headers alone, and then forgotten",
+  async (_, asked, status) => {
+    const kept = () => queryObjects(Http2ServerResponse, { format: "count" });
+    const before = kept();
+    for (const end of ["end", "reset"]) {
+      await withSession(server.origin, async (session) => {
+        const headers = { ":method": "HEAD", ":path": asked, "content-type": "application/json" };
+        const response = await send(session, headers, Buffer.from("{}"), { endStream: end === "end" });
+        expect(response).toMatchObject({ status, body: Buffer.alloc(0), resetCode: 0 });
+        expect(Number(response.headers["content-length"])).toBeGreaterThan(0);
+      });
+    }
+    await vi.waitFor(() => expect(kept()).toBe(before));
+  },
+);
