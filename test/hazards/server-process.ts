@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { startServer } from "../server/server.ts";
+import { heldMegabytes } from "./memory.ts";
 
 /** A server in a process of its own, so that a hazard may end it or fill its memory. */
 export interface ServerProcess {
@@ -9,6 +10,8 @@ export interface ServerProcess {
   readonly pid: number;
   /** Resident memory, in megabytes. */
   memory(): Promise<number>;
+  /** What it holds, in megabytes, without garbage, and without the log that it keeps for tests. */
+  held(): Promise<number>;
   /** Whether the process still is the one that was started. */
   isAlive(): boolean;
   stop(): Promise<void>;
@@ -23,6 +26,7 @@ export async function startServerProcess(): Promise<ServerProcess> {
     origin: `http://127.0.0.1:${port}`,
     pid: child.pid ?? 0,
     memory: () => ask(child, "memory"),
+    held: () => ask(child, "held"),
     isAlive: () => child.exitCode === null && child.signalCode === null,
     async stop() {
       const exited = once(child, "exit");
@@ -45,7 +49,14 @@ async function serve(): Promise<void> {
   const server = await startServer({
     tasks: { getTaskExecution: () => ({}), createTaskExecution: () => ({}), listTaskExecutions: () => ({}) },
   });
-  process.on("message", () => process.send?.(Math.round(process.memoryUsage.rss() / 2 ** 20)));
+  process.on("message", (question) => {
+    if (question === "held") {
+      server.log.length = 0;
+      process.send?.(heldMegabytes());
+    } else {
+      process.send?.(Math.round(process.memoryUsage.rss() / 2 ** 20));
+    }
+  });
   process.send?.(server.port);
 }
 

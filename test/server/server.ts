@@ -34,8 +34,8 @@ export interface ServerOptions {
 export interface TestServer extends AsyncDisposable {
   readonly port: number;
   readonly origin: string;
-  /** What was written to the log, as it was written. */
-  readonly log: readonly string[];
+  /** What was written to the log, as it was written. May be emptied. */
+  readonly log: string[];
   /** The lines of the log that are about calls, parsed. */
   calls(): Record<string, unknown>[];
   readonly listener: Listener;
