@@ -11,6 +11,9 @@ import type { Json } from "../template/json.ts";
  */
 export const payloadLimits = { bytes: 1_048_576, depth: 30, values: 10_000 } as const;
 
+/** Up to how many keys are sorted by comparing each with those before it. */
+const fewKeys = 16;
+
 /**
  * Converts a payload to canonical JSON text: keys sorted, no white space, `-0` as `0` (RFC 8785).
  *
@@ -48,19 +51,25 @@ function write(value: Value, depth: number, state: State): string {
       if (!Number.isFinite(kind.value)) {
         throw refused(state.field, `${kind.value} is not a JSON number; send it as a string`);
       }
-      return JSON.stringify(kind.value);
+      return String(kind.value);
     case "stringValue":
       return writeText(kind.value, state);
-    case "listValue":
+    case "listValue": {
       enter(depth, state);
-      return `[${kind.value.values.map((item) => write(item, depth + 1, state)).join(",")}]`;
+      let text = "";
+      for (const item of kind.value.values) {
+        text += `${text && ","}${write(item, depth + 1, state)}`;
+      }
+      return `[${text}]`;
+    }
     case "structValue": {
       enter(depth, state);
       const { fields } = kind.value;
-      const members = Object.keys(fields)
-        .sort()
-        .map((key) => `${writeText(key, state)}:${write(fields[key]!, depth + 1, state)}`);
-      return `{${members.join(",")}}`;
+      let text = "";
+      for (const key of sortedKeys(fields)) {
+        text += `${text && ","}${writeText(key, state)}:${write(fields[key]!, depth + 1, state)}`;
+      }
+      return `{${text}}`;
     }
     default:
       throw refused(
@@ -68,6 +77,23 @@ function write(value: Value, depth: number, state: State): string {
         "a google.protobuf.Value without a kind is no JSON value; for JSON null set null_value",
       );
   }
+}
+
+/** Returns the keys of an object in the order of their UTF-16 units. */
+function sortedKeys(fields: object): string[] {
+  const keys = Object.keys(fields);
+  // The engine sets aside a kilobyte for a sort, more than all else that writing a small object takes.
+  return keys.length > fewKeys ? keys.sort() : insertionSort(keys);
+}
+
+function insertionSort(keys: string[]): string[] {
+  for (let end = 1; end < keys.length; end++) {
+    const key = keys[end]!;
+    let place = end;
+    for (; place > 0 && keys[place - 1]! > key; place--) keys[place] = keys[place - 1]!;
+    keys[place] = key;
+  }
+  return keys;
 }
 
 function enter(depth: number, state: State): void {
