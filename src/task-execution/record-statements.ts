@@ -274,8 +274,32 @@ async function insertAny(
 
 /** Returns what a new record is stored with, beside what all of a transaction have in common. */
 function toRow({ record, delayMs, inputOfId }: NewRecord) {
-  const { organizationId, createTime, updateTime, tags, availableTime, leaseToken, ...row } = record;
-  return withoutNulls({ ...row, delayMs: row.executor === null ? null : delayMs, inputOfId });
+  return withoutNulls({
+    id: record.id,
+    flowExecutionId: record.flowExecutionId,
+    flowId: record.flowId,
+    taskName: record.taskName,
+    taskExecutionIdx: record.taskExecutionIdx,
+    status: record.status,
+    statusBeforeDelete: record.statusBeforeDelete,
+    edited: record.edited,
+    etag: record.etag,
+    modifiedBy: record.modifiedBy,
+    startTime: record.startTime,
+    endTime: record.endTime,
+    deleteTime: record.deleteTime,
+    attempt: record.attempt,
+    iteration: record.iteration,
+    generation: record.generation,
+    interruptions: record.interruptions,
+    executor: record.executor,
+    claimRank: record.claimRank,
+    input: record.input,
+    output: record.output,
+    error: record.error,
+    delayMs: record.executor === null ? null : delayMs,
+    inputOfId,
+  });
 }
 
 /** Takes the nulls out of a row that is to be JSON: what is null need not be sent, nor read. */
