@@ -19,24 +19,23 @@ export function lookupsOf(changes: readonly Change[]): {
       lengths = ids.get(change.id)?.lengths ?? lengths;
       ids.set(change.id, { id: change.id, lengths });
     }
-    for (const [field, text] of payloadsOf(change)) {
-      lengths[field].push(Buffer.byteLength(text));
-    }
+    addLengths(lengths, change);
   }
   return { ids: [...ids.values()], keys: [...keys.values()] };
 }
 
-function payloadsOf(change: Change): [keyof Lookup["lengths"], string][] {
+function addLengths(lengths: Lookup["lengths"], change: Change): void {
   if (change.type === "work") {
     const { result } = change;
-    if (result.status === "completed" && result.output !== undefined) return [["output", result.output]];
-    return result.status === "failed" ? [["error", result.error]] : [];
+    if (result.status === "completed" && result.output !== undefined) {
+      lengths.output.push(Buffer.byteLength(result.output));
+    } else if (result.status === "failed") {
+      lengths.error.push(Buffer.byteLength(result.error));
+    }
+  } else if ("payloads" in change) {
+    for (const field of payloadFields) {
+      const text = change.payloads[field];
+      if (typeof text === "string") lengths[field].push(Buffer.byteLength(text));
+    }
   }
-  if (!("payloads" in change)) {
-    return [];
-  }
-  return payloadFields.flatMap((field) => {
-    const text = change.payloads[field];
-    return typeof text === "string" ? [[field, text] as [typeof field, string]] : [];
-  });
 }

@@ -313,7 +313,7 @@ export function withoutNulls(row: Record<string, unknown>): object {
 /** A record that has changed, and which of its payloads have. */
 export interface ChangedRecord {
   readonly record: TaskRecord;
-  readonly payloads: ReadonlySet<PayloadField>;
+  readonly payloads: readonly PayloadField[];
 }
 
 /** Stores changed records; only the payloads that are named are written. */
@@ -364,8 +364,8 @@ function toChangedRow({ record, payloads }: ChangedRecord) {
     deleteTime,
     leaseToken,
     outdateOnEnd,
-    ...(payloads.has("input") && { setInput: true, input: record.input }),
-    ...(payloads.has("output") && { setOutput: true, output: record.output }),
-    ...(payloads.has("error") && { setError: true, error: record.error }),
+    ...(payloads.includes("input") && { setInput: true, input: record.input }),
+    ...(payloads.includes("output") && { setOutput: true, output: record.output }),
+    ...(payloads.includes("error") && { setError: true, error: record.error }),
   });
 }

@@ -35,11 +35,15 @@ export function tagDifferences(
     readonly tagsBefore: readonly TagRow[];
   }[],
 ): [added: { id: string; tag: TagRow }[], removed: { id: string; tag: string }[]] {
-  const added = dirty.flatMap(({ record, tagsBefore }) =>
-    record.tags.filter((tag) => !tagsBefore.includes(tag)).map((tag) => ({ id: record.id, tag })),
-  );
-  const removed = dirty.flatMap(({ record, tagsBefore }) =>
-    tagsBefore.filter((tag) => !record.tags.includes(tag)).map(({ tag }) => ({ id: record.id, tag })),
-  );
+  const added: { id: string; tag: TagRow }[] = [];
+  const removed: { id: string; tag: string }[] = [];
+  for (const { record, tagsBefore } of dirty) {
+    for (const tag of record.tags) {
+      if (!tagsBefore.includes(tag)) added.push({ id: record.id, tag });
+    }
+    for (const tag of tagsBefore) {
+      if (!record.tags.includes(tag)) removed.push({ id: record.id, tag: tag.tag });
+    }
+  }
   return [added, removed];
 }

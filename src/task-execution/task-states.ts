@@ -55,16 +55,21 @@ export class TaskStates {
 
 /** Returns the state of a task that is no loop, or undefined if only the database knows which record counts now. */
 function stateAfter(before: TaskState, stored: readonly Stored[]): TaskState | undefined {
-  let state = before;
+  const state: { -readonly [Name in keyof TaskState]: TaskState[Name] } = { ...before };
   for (const { record, isNew } of stored) {
-    const { taskExecutionIdx: idx, status, generation } = record;
-    const last = isNew && idx >= state.nextIdx ? { nextIdx: idx + 1, generation, rerun: false } : {};
-    if (status === "deleted") {
-      if (idx === state.countingIdx) return undefined;
-      state = { ...state, ...last };
-    } else {
-      const counts = idx >= (state.countingIdx ?? 0);
-      state = { ...state, ...last, ...(counts && { countingIdx: idx, status }) };
+    const { taskExecutionIdx: idx, status } = record;
+    if (isNew && idx >= state.nextIdx) {
+      state.nextIdx = idx + 1;
+      state.generation = record.generation;
+      state.rerun = false;
+    }
+    if (status !== "deleted") {
+      if (idx >= (state.countingIdx ?? 0)) {
+        state.countingIdx = idx;
+        state.status = status;
+      }
+    } else if (idx === state.countingIdx) {
+      return undefined;
     }
   }
   return state;

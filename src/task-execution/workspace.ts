@@ -66,7 +66,8 @@ interface Dirty {
   readonly isNew: boolean;
   readonly delayMs: number;
   readonly inputOfId?: string | undefined;
-  readonly payloads: Set<PayloadField>;
+  /** The payloads that have changed. */
+  readonly payloads: PayloadField[];
   readonly tagsBefore: readonly TagRow[];
 }
 
@@ -214,10 +215,14 @@ export class Workspace {
     return records.map((record) => {
       // One object for one record, whether it was looked up by id, by key or by both.
       const known = this.#byId.get(record.id) ?? record;
-      this.#byId.set(known.id, known);
-      this.#byKey.set(keyOf(known), known);
+      this.#know(known);
       return known;
     });
+  }
+
+  #know(record: TaskRecord): void {
+    this.#byId.set(record.id, record);
+    this.#byKey.set(keyOf(record), record);
   }
 
   /** Returns a locked run, or undefined if the organization has none with this id. */
@@ -241,9 +246,8 @@ export class Workspace {
     changedFields: readonly string[],
     { type = "create", delayMs = 0, inputOfId, ...because }: Added = {},
   ): void {
-    this.remember([record]);
-    const payloads = new Set<PayloadField>();
-    this.#dirty.set(record.id, { record, isNew: true, delayMs, inputOfId, payloads, tagsBefore: [] });
+    this.#know(record);
+    this.#dirty.set(record.id, { record, isNew: true, delayMs, inputOfId, payloads: [], tagsBefore: [] });
     this.#takeIdx(record);
     this.#move(record);
     this.#ready(record, delayMs);
@@ -260,7 +264,7 @@ export class Workspace {
     record.modifiedBy = modifiedByOf(this.author.caller);
     for (const field of payloadFields) {
       if (decision.changedFields.includes(field)) {
-        dirty.payloads.add(field);
+        dirty.payloads.push(field);
       }
     }
     if (record.status !== before.status) {
@@ -468,7 +472,14 @@ export class Workspace {
   #markDirty(record: TaskRecord): Dirty {
     let dirty = this.#dirty.get(record.id);
     if (dirty === undefined) {
-      dirty = { record, isNew: false, delayMs: 0, payloads: new Set(), tagsBefore: record.tags };
+      dirty = {
+        record,
+        isNew: false,
+        delayMs: 0,
+        inputOfId: undefined,
+        payloads: [],
+        tagsBefore: record.tags,
+      };
       this.#dirty.set(record.id, dirty);
     }
     return dirty;
@@ -540,6 +551,15 @@ function keyOf(key: {
   return `${key.flowExecutionId}/${key.taskName}/${key.taskExecutionIdx}`;
 }
 
+/** Compares records in the order of the index of keys. */
 function byKey({ record: a }: Dirty, { record: b }: Dirty): number {
-  return keyOf(a) < keyOf(b) ? -1 : 1;
+  return (
+    compare(a.flowExecutionId, b.flowExecutionId) ||
+    compare(a.taskName, b.taskName) ||
+    a.taskExecutionIdx - b.taskExecutionIdx
+  );
+}
+
+function compare(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1;
 }
