@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { ConflictSchema, Conflict_Verdict as Verdict } from "../../gen/taskledger/v1/error_details_pb.ts";
 import { LedgerError, type Problem } from "../errors.ts";
 import type { TaskRecord } from "./changes.ts";
-import { toTaskExecutionMessage } from "./task-execution.message.ts";
+import { withoutPayloads } from "./task-execution.message.ts";
 
 /** Returns the error for a refused change of a record that the caller may see. */
 export function conflict(
@@ -13,7 +13,7 @@ export function conflict(
   more: { metadata?: Record<string, string>; differingFields?: string[] } = {},
 ): LedgerError {
   const value = create(ConflictSchema, {
-    current: toTaskExecutionMessage({ ...current, input: null, output: null, error: null }),
+    current: withoutPayloads(current),
     differingFields: more.differingFields ?? [],
     verdict,
   });

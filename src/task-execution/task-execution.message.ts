@@ -1,10 +1,11 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
 import {
   TaskExecution_Status as PbStatus,
   type TaskExecution,
   TaskExecutionSchema,
+  TaskTagSchema,
 } from "../../gen/taskledger/v1/task_execution_pb.ts";
 import type {
   CreateTaskExecutionRequest,
@@ -45,25 +46,32 @@ export function toPbOutcome(outcome: ChangeOutcome): Outcome {
 
 /** Converts a record for the wire, with those payloads that are loaded. */
 export function toTaskExecutionMessage(record: TaskRecord): TaskExecution {
-  const message: MessageInitShape<typeof TaskExecutionSchema> = {
-    id: record.id,
-    organizationId: record.organizationId,
-    flowExecutionId: record.flowExecutionId,
-    taskName: record.taskName,
-    taskExecutionIdx: record.taskExecutionIdx,
-    status: toPbStatus(record.status),
-    modifiedBy: record.modifiedBy,
-    createTime: timestampFromDate(record.createTime),
-    updateTime: timestampFromDate(record.updateTime),
-    etag: String(record.etag),
-    edited: record.edited,
-    attempt: record.attempt,
-    interruptions: record.interruptions,
-    tags: record.tags.map(({ tag, metadata }) => ({ tag, metadata: JSON.parse(metadata) })),
-  };
+  const message = withoutPayloads(record);
   if (record.input) message.input = fromPayloadText(record.input);
   if (record.output) message.output = fromPayloadText(record.output);
   if (record.error) message.error = fromErrorText(record.error);
+  return message;
+}
+
+/** Converts a record for the wire, as answers to writes have it. */
+export function withoutPayloads(record: TaskRecord): TaskExecution {
+  const message = create(TaskExecutionSchema);
+  message.id = record.id;
+  message.organizationId = record.organizationId;
+  message.flowExecutionId = record.flowExecutionId;
+  message.taskName = record.taskName;
+  message.taskExecutionIdx = record.taskExecutionIdx;
+  message.status = toPbStatus(record.status);
+  message.modifiedBy = record.modifiedBy;
+  message.createTime = timestampFromDate(record.createTime);
+  message.updateTime = timestampFromDate(record.updateTime);
+  message.etag = String(record.etag);
+  message.edited = record.edited;
+  message.attempt = record.attempt;
+  message.interruptions = record.interruptions;
+  message.tags = record.tags.map(({ tag, metadata }) =>
+    create(TaskTagSchema, { tag, metadata: JSON.parse(metadata) }),
+  );
   if (record.startTime) message.startTime = timestampFromDate(record.startTime);
   if (record.endTime) message.endTime = timestampFromDate(record.endTime);
   if (record.iteration !== null) message.iteration = record.iteration;
@@ -71,12 +79,7 @@ export function toTaskExecutionMessage(record: TaskRecord): TaskExecution {
     message.availableTime = timestampFromDate(record.availableTime);
   }
   if (record.deleteTime) message.deleteTime = timestampFromDate(record.deleteTime);
-  return create(TaskExecutionSchema, message);
-}
-
-/** Converts a record for the wire, as answers to writes have it. */
-export function withoutPayloads(record: TaskRecord): TaskExecution {
-  return toTaskExecutionMessage({ ...record, input: null, output: null, error: null });
+  return message;
 }
 
 /**
