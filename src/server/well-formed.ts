@@ -36,9 +36,9 @@ function isWell(value: unknown, root?: Message): boolean {
   if (value !== root && "$typeName" in value && judgedElsewhere.has(value.$typeName as string)) {
     return true;
   }
-  for (const [name, item] of Object.entries(value)) {
+  for (const name in value) {
     // The keys of a map are texts from outside; those of messages do no harm.
-    if (name !== "$unknown" && (!isWellText(name) || !isWell(item))) {
+    if (name !== "$unknown" && (!isWellText(name) || !isWell(value[name as keyof typeof value]))) {
       return false;
     }
   }

@@ -13,7 +13,7 @@ import type {
 } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { fromPayloadText, toPayloadText } from "../payload/payload.ts";
 import { fromErrorText, toErrorText } from "../payload/task-error.ts";
-import type { ChangeOutcome, Report, TaskRecord } from "./changes.ts";
+import type { ChangeOutcome, PayloadField, Report, TaskRecord } from "./changes.ts";
 import type { ReportStatus, Status } from "./lifecycle.ts";
 import type { RecordKey } from "./read-path.ts";
 
@@ -88,17 +88,17 @@ export function withoutPayloads(record: TaskRecord): TaskExecution {
  * @throws LedgerError PAYLOAD_REFUSED if a payload breaks a limit
  */
 export function fromCreateRequest(request: CreateTaskExecutionRequest): Report {
+  const payloads: Partial<Record<PayloadField, string>> = {};
+  if (request.input) payloads.input = toPayloadText(request.input, "input");
+  if (request.output) payloads.output = toPayloadText(request.output, "output");
+  if (request.error) payloads.error = toErrorText(request.error);
   return {
     type: "report",
     flowExecutionId: request.flowExecutionId.toLowerCase(),
     taskName: request.taskName,
     taskExecutionIdx: request.taskExecutionIdx,
     status: fromPbStatus(request.status) as ReportStatus,
-    payloads: {
-      ...(request.input && { input: toPayloadText(request.input, "input") }),
-      ...(request.output && { output: toPayloadText(request.output, "output") }),
-      ...(request.error && { error: toErrorText(request.error) }),
-    },
+    payloads,
     startTime: toDate(request.startTime),
     endTime: toDate(request.endTime),
   };
