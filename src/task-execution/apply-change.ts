@@ -67,15 +67,18 @@ async function create(work: Workspace, report: Report, suggest: Suggest): Promis
     );
   }
   expectExternal(run);
-  const { taskName, taskExecutionIdx, status, payloads } = report;
+  const { startTime, endTime } = timesOf(report, work.now);
   const record = newRecord(work, run, {
-    taskName,
-    taskExecutionIdx,
-    status,
-    ...timesOf(report, work.now),
-    ...payloads,
+    taskName: report.taskName,
+    taskExecutionIdx: report.taskExecutionIdx,
+    status: report.status,
+    startTime,
+    endTime,
+    input: report.payloads.input ?? null,
+    output: report.payloads.output ?? null,
+    error: report.payloads.error ?? null,
   });
-  work.add(record, Object.keys(payloads));
+  work.add(record, Object.keys(report.payloads));
   return { ...record };
 }
 

@@ -241,17 +241,14 @@ export class Workspace {
   }
 
   /** Adds a new record. */
-  add(
-    record: TaskRecord,
-    changedFields: readonly string[],
-    { type = "create", delayMs = 0, inputOfId, ...because }: Added = {},
-  ): void {
+  add(record: TaskRecord, changedFields: readonly string[], added: Added = {}): void {
+    const { type = "create", delayMs = 0, inputOfId } = added;
     this.#know(record);
     this.#dirty.set(record.id, { record, isNew: true, delayMs, inputOfId, payloads: [], tagsBefore: [] });
     this.#takeIdx(record);
     this.#move(record);
     this.#ready(record, delayMs);
-    this.#log(record, type, null, changedFields, because);
+    this.#log(record, type, null, changedFields, added);
   }
 
   /** Changes a record. */
