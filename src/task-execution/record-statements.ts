@@ -196,6 +196,7 @@ async function insertReported(
   records: readonly NewRecord[],
   now: Date,
 ): Promise<void> {
+  const writeTime = timeWriter(now);
   const rows = records.map(({ record }) =>
     withoutNulls({
       id: record.id,
@@ -209,8 +210,8 @@ async function insertReported(
       error: record.error,
       etag: record.etag,
       modifiedBy: record.modifiedBy,
-      startTime: record.startTime,
-      endTime: record.endTime,
+      startTime: writeTime(record.startTime),
+      endTime: writeTime(record.endTime),
     }),
   );
   await sql`${unread("insert_reported_records")}
@@ -237,7 +238,8 @@ async function insertAny(
   records: readonly NewRecord[],
   now: Date,
 ): Promise<void> {
-  const parameter = JSON.stringify(records.map(toRow));
+  const writeTime = timeWriter(now);
+  const parameter = JSON.stringify(records.map((added) => toRow(added, writeTime)));
   await sql`${unread("insert_records")}
     insert into task_execution (
       organization_id, id, flow_execution_id, flow_id, task_name, task_execution_idx, status, status_before_delete,
@@ -273,7 +275,7 @@ async function insertAny(
 }
 
 /** Returns what a new record is stored with, beside what all of a transaction have in common. */
-function toRow({ record, delayMs, inputOfId }: NewRecord) {
+function toRow({ record, delayMs, inputOfId }: NewRecord, writeTime: TimeWriter) {
   return withoutNulls({
     id: record.id,
     flowExecutionId: record.flowExecutionId,
@@ -285,9 +287,9 @@ function toRow({ record, delayMs, inputOfId }: NewRecord) {
     edited: record.edited,
     etag: record.etag,
     modifiedBy: record.modifiedBy,
-    startTime: record.startTime,
-    endTime: record.endTime,
-    deleteTime: record.deleteTime,
+    startTime: writeTime(record.startTime),
+    endTime: writeTime(record.endTime),
+    deleteTime: writeTime(record.deleteTime),
     attempt: record.attempt,
     iteration: record.iteration,
     generation: record.generation,
@@ -310,6 +312,17 @@ export function withoutNulls(row: Record<string, unknown>): object {
   return row;
 }
 
+type TimeWriter = (time: Date | null) => string | Date | null;
+
+/**
+ * Returns what writes the times of rows: the time of the transaction, which most are, only once. To write a time takes
+ * as long as the rest of a row.
+ */
+function timeWriter(now: Date): TimeWriter {
+  const text = now.toISOString();
+  return (time) => (time === now ? text : time);
+}
+
 /** A record that has changed, and which of its payloads have. */
 export interface ChangedRecord {
   readonly record: TaskRecord;
@@ -321,8 +334,10 @@ export async function updateRecords(
   em: EntityManager,
   organizationId: string,
   changed: readonly ChangedRecord[],
+  now: Date,
 ): Promise<void> {
-  const parameter = JSON.stringify(changed.map(toChangedRow));
+  const writeTime = timeWriter(now);
+  const parameter = JSON.stringify(changed.map((each) => toChangedRow(each, writeTime)));
   const payload = (field: PayloadField, isSet: string) =>
     sql`case when r.${sql.ref(isSet)} then r.${sql.ref(field)} else t.${sql.ref(field)} end`;
   const input = payload("input", "setInput");
@@ -348,9 +363,8 @@ export async function updateRecords(
 }
 
 /** Returns what a changed record is stored with: of its payloads those that are named. */
-function toChangedRow({ record, payloads }: ChangedRecord) {
+function toChangedRow({ record, payloads }: ChangedRecord, writeTime: TimeWriter) {
   const { id, status, statusBeforeDelete, edited, etag, modifiedBy, leaseToken, outdateOnEnd } = record;
-  const { updateTime, startTime, endTime, deleteTime } = record;
   return withoutNulls({
     id,
     status,
@@ -358,10 +372,10 @@ function toChangedRow({ record, payloads }: ChangedRecord) {
     edited,
     etag,
     modifiedBy,
-    updateTime,
-    startTime,
-    endTime,
-    deleteTime,
+    updateTime: writeTime(record.updateTime),
+    startTime: writeTime(record.startTime),
+    endTime: writeTime(record.endTime),
+    deleteTime: writeTime(record.deleteTime),
     leaseToken,
     outdateOnEnd,
     ...(payloads.includes("input") && { setInput: true, input: record.input }),

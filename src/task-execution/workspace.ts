@@ -382,7 +382,7 @@ export class Workspace {
     const added = dirty.filter(({ isNew }) => isNew);
     const changed = dirty.filter(({ isNew }) => !isNew);
     if (added.length > 0) await insertRecords(em, organizationId, added.sort(byKey), this.now);
-    if (changed.length > 0) await updateRecords(em, organizationId, changed);
+    if (changed.length > 0) await updateRecords(em, organizationId, changed, this.now);
     await writeTags(em, organizationId, ...tagDifferences(dirty), this.now);
     await changeLeases(em, organizationId, leases);
     this.#states.follow(dirty);
