@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { ListValueSchema, NullValue, StructSchema, type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { LedgerError } from "../errors.ts";
 import type { Json } from "../template/json.ts";
+import { ReadPayload } from "./read-payload.ts";
 
 /**
  * What a payload may be at most.
@@ -23,6 +24,9 @@ const fewKeys = 16;
  * @throws LedgerError PAYLOAD_REFUSED if it breaks a limit or holds something that JSON or PostgreSQL cannot
  */
 export function toPayloadText(value: Value, field: string): string {
+  if (value instanceof ReadPayload) {
+    return value.text;
+  }
   const state = { values: 0, field };
   const text = write(value, 1, state);
   const bytes = Buffer.byteLength(text);

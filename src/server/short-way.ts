@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from "node:http";
-import { create, type DescMethodUnary, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethodUnary, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   type ContextValues,
@@ -9,6 +9,7 @@ import {
   type UnaryRequest,
   type UnaryResponse,
 } from "@connectrpc/connect";
+import { decodeRequest } from "../payload/decode-request.ts";
 import type { Admit } from "./adapter.ts";
 import { normalizeDeadline } from "./deadline.ts";
 import { setGrpcStatus } from "./error-response.ts";
@@ -182,7 +183,7 @@ function decode(method: DescMethodUnary, body: Uint8Array, { readMaxBytes }: Lim
     return undefined;
   }
   try {
-    return fromBinary(method.input, body.subarray(headLength));
+    return decodeRequest(method.input, Buffer.from(body.buffer, body.byteOffset + headLength, length));
   } catch {
     return undefined;
   }
