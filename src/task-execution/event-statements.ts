@@ -4,7 +4,6 @@ import { unread } from "../db/statement.ts";
 import type { Author, EventType } from "./changes.ts";
 import { shardOf } from "./feed-shard.ts";
 import type { Status } from "./lifecycle.ts";
-import { withoutNulls } from "./record-statements.ts";
 
 /** An entry of the event log. `revision` is a decimal number. */
 export interface EventRow {
@@ -37,26 +36,16 @@ export async function insertEvents(
   time: Date,
 ): Promise<void> {
   const occasions = new Occasions();
-  const rows = events.map((event) =>
-    withoutNulls({
-      flowExecutionId: event.flowExecutionId,
-      revision: event.revision,
-      taskExecutionId: event.taskExecutionId,
-      causeId: event.causeId,
-      flowFromStatus: event.flowFromStatus,
-      shard: shardOf(event.flowExecutionId),
-      occasion: occasions.placeOf(event),
-    }),
-  );
+  const turns = new Map<number, number>();
+  const places = events.map((event) => {
+    const shard = shardOf(event.flowExecutionId);
+    const turn = (turns.get(shard) ?? 0) + 1;
+    turns.set(shard, turn);
+    return { shard, turn, occasion: occasions.placeOf(event) };
+  });
+  const ofEvents = (pick: (event: EventRow) => string | null) => arrayOf(events.map(pick));
   await sql`${unread("insert_events")}
     with
-      incoming as materialized (
-        select *, row_number() over (partition by shard order by "flowExecutionId", revision) as turn
-        from json_to_recordset(${JSON.stringify(rows)}::json) as e(
-          "flowExecutionId" uuid, revision bigint, "taskExecutionId" uuid, "causeId" uuid, "flowFromStatus" text,
-          shard smallint, occasion integer
-        )
-      ),
       occasion as materialized (
         select *
         from json_to_recordset(${JSON.stringify(occasions.rows)}::json) as o(
@@ -64,16 +53,11 @@ export async function insertEvents(
           "toStatus" text, reason text, "changedFields" text
         )
       ),
-      counted as (
-        select shard, count(*) as events
-        from incoming
-        group by shard
-      ),
       taken as (
         insert into feed as f (organization_id, shard, position)
-        select ${organizationId}::uuid, shard, events
-        from counted
-        order by shard
+        select ${organizationId}::uuid, c.shard, c.events
+        from unnest(${arrayOf([...turns.keys()])}::smallint[], ${arrayOf([...turns.values()])}::bigint[]) as c(shard, events)
+        order by c.shard
         on conflict on constraint feed_pkey do update set position = f.position + excluded.position
         returning f.shard, f.position
       )
@@ -82,14 +66,30 @@ export async function insertEvents(
       actor_kind, actor_key_name, reason, request_id, cause_id, changed_fields, create_time, feed_shard, feed_position,
       flow_from_status
     )
-    select ${organizationId}::uuid, e."flowExecutionId", e.revision, e."taskExecutionId", o.type, o."fromStatus",
-      o."toStatus", o.subject, o.kind, o."keyName", o.reason, o."requestId", e."causeId", o."changedFields",
-      ${time.toISOString()}::timestamptz, e.shard, t.position - c.events + e.turn, e."flowFromStatus"
-    from incoming as e
-    join counted as c on c.shard = e.shard
+    select ${organizationId}::uuid, e.flow_execution_id, e.revision, e.task_execution_id, o.type, o."fromStatus",
+      o."toStatus", o.subject, o.kind, o."keyName", o.reason, o."requestId", e.cause_id, o."changedFields",
+      ${time.toISOString()}::timestamptz, e.shard, t.position - e.rest, e.flow_from_status
+    from unnest(
+      ${ofEvents((event) => event.flowExecutionId)}::uuid[], ${ofEvents((event) => event.revision)}::bigint[],
+      ${ofEvents((event) => event.taskExecutionId)}::uuid[], ${ofEvents((event) => event.causeId)}::uuid[],
+      ${ofEvents((event) => event.flowFromStatus)}::text[], ${arrayOf(places.map(({ shard }) => shard))}::smallint[],
+      ${arrayOf(places.map(({ shard, turn }) => turns.get(shard)! - turn))}::bigint[],
+      ${arrayOf(places.map(({ occasion }) => occasion))}::integer[]
+    ) as e(
+      flow_execution_id, revision, task_execution_id, cause_id, flow_from_status, shard, rest, occasion
+    )
     join taken as t on t.shard = e.shard
     join occasion as o on o.place = e.occasion
   `.execute(em.getKysely());
+}
+
+/**
+ * Returns an array as PostgreSQL reads it, in a third of the time that it takes for JSON.
+ *
+ * @param values need no quotes: ids, numbers, statuses
+ */
+function arrayOf(values: readonly (string | number | null)[]): string {
+  return `{${values.map((value) => value ?? "NULL").join(",")}}`;
 }
 
 /** What many events of a transaction have in common: who did what. Each such occasion is sent once. */
