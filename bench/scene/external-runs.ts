@@ -42,16 +42,17 @@ export class Reports {
   /** Returns requests for records of one run, of the next one each time. */
   next(count: number): CreateTaskExecutionRequest[] {
     const run = this.#runs[this.#turn++ % this.#runs.length]!;
-    return Array.from({ length: count }, () =>
-      create(CreateTaskExecutionRequestSchema, {
-        flowExecutionId: run.id,
-        taskName,
-        taskExecutionIdx: run.next++,
-        status: Status.COMPLETED,
-        input: inputValue,
-        output: outputValue,
-      }),
-    );
+    return Array.from({ length: count }, () => {
+      // Its fields are set on it, because `create` looks through all that it is given.
+      const request = create(CreateTaskExecutionRequestSchema);
+      request.flowExecutionId = run.id;
+      request.taskName = taskName;
+      request.taskExecutionIdx = run.next++;
+      request.status = Status.COMPLETED;
+      request.input = inputValue;
+      request.output = outputValue;
+      return request;
+    });
   }
 }
 
