@@ -3,7 +3,7 @@ import { settle } from "../harness/database.ts";
 import type { Figure } from "../harness/figure.ts";
 import { startService } from "../harness/service.ts";
 import { createExternalRuns, Reports, spread } from "../scene/external-runs.ts";
-import { ingest, mostUnacknowledged } from "../scene/ingest-stream.ts";
+import { inARow, ingest, mostUnacknowledged } from "../scene/ingest-stream.ts";
 import { aboutRaw, openRawInserts } from "../yardsticks/raw-insert.ts";
 
 const batchSize = 100;
@@ -33,8 +33,9 @@ export const ingestStream: Figure = {
         contenders: [
           bestOf(
             "IngestTaskExecutions",
-            "streams of reports, each of which makes a new completed record and its event; ten in a row for one run, " +
-              `in turn for ${spread} runs; at most ${mostUnacknowledged} of a stream unacknowledged.`,
+            "streams of reports, each of which makes a new completed record and its event; " +
+              `${inARow} in a row for one run, in turn for ${spread} runs; ` +
+              `at most ${mostUnacknowledged} of a stream unacknowledged.`,
             unit,
             [1, 2, 4].map(streams),
           ),

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { create } from "@bufbuild/protobuf";
 import { Outcome } from "../../gen/taskledger/v1/outcome_pb.ts";
 import {
@@ -11,8 +10,8 @@ import type { Reports } from "./external-runs.ts";
 /** How many reports are on their way or not acknowledged at once. */
 export const mostUnacknowledged = 1000;
 
-/** How many reports are made at once, of one run. */
-const portion = 10;
+/** How many reports are sent in a row for one run. */
+export const inARow = 100;
 
 /**
  * Streams reports for some seconds, and makes sure that each makes a new record. Returns how many were acknowledged in
@@ -21,15 +20,22 @@ const portion = 10;
 export async function ingest({ tasks }: Ledger, reports: Reports, seconds: number): Promise<number> {
   const begin = performance.now();
   const deadline = begin + seconds * 1000;
-  const acknowledged = new EventTarget();
+  let goOn = (): void => undefined;
   let sent = 0;
   let done = 0;
 
   async function* requests(): AsyncGenerator<IngestTaskExecutionsRequest> {
     while (performance.now() < deadline) {
-      while (sent - done + portion > mostUnacknowledged) await once(acknowledged, "some");
-      for (const request of reports.next(portion)) {
-        yield create(IngestTaskExecutionsRequestSchema, { sequenceNumber: BigInt(++sent), request });
+      while (sent - done + inARow > mostUnacknowledged) {
+        await new Promise<void>((resolve) => {
+          goOn = resolve;
+        });
+      }
+      for (const request of reports.next(inARow)) {
+        const item = create(IngestTaskExecutionsRequestSchema);
+        item.sequenceNumber = BigInt(++sent);
+        item.request = request;
+        yield item;
       }
     }
   }
@@ -41,7 +47,7 @@ export async function ingest({ tasks }: Ledger, reports: Reports, seconds: numbe
       }
     }
     done += acknowledgements.length;
-    acknowledged.dispatchEvent(new Event("some"));
+    goOn();
   }
   if (done !== sent) throw new Error(`${sent} reports were sent and ${done} acknowledged`);
   return (done / (performance.now() - begin)) * 1000;
