@@ -1,7 +1,8 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
+import { TaskExecutionService } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
 import { recheckOf } from "../auth/authentication-interceptor.ts";
 import { callerOf } from "../auth/caller.ts";
+import { arrivalsOf } from "../server/arrivals.ts";
 import { requestIdOf } from "../server/request-id.ts";
 import { type IngestDeps, ingest } from "./ingest.ts";
 
@@ -12,7 +13,8 @@ export function ingestMethods(
   return {
     ingestTaskExecutions(requests, ctx) {
       const author = { caller: callerOf(ctx), requestId: requestIdOf(ctx) };
-      return ingest(deps, { author, signal: ctx.signal, recheck: recheckOf(ctx) }, requests);
+      const arrivals = arrivalsOf(TaskExecutionService.method.ingestTaskExecutions, requests, ctx);
+      return ingest(deps, { author, signal: ctx.signal, recheck: recheckOf(ctx) }, arrivals);
     },
   };
 }

@@ -55,18 +55,18 @@ export class IngestRoom {
     }
     this.#organizations.set(organizationId, ours);
     this.#listeners.add(listener);
-    const count = (by: Taken): void => {
-      for (const taken of [this.#all, ours]) {
-        taken.streams += by.streams;
-        taken.bytes += by.bytes;
-      }
+    const count = (streams: number, bytes: number): void => {
+      this.#all.streams += streams;
+      this.#all.bytes += bytes;
+      ours.streams += streams;
+      ours.bytes += bytes;
       if (ours.streams === 0 && ours.bytes === 0) this.#organizations.delete(organizationId);
     };
-    count({ streams: 1, bytes: 0 });
+    count(1, 0);
     // Not when the iterator ends: a generator that waits in `yield` does not notice that its client is gone.
     const leave = () => {
       this.#listeners.delete(listener);
-      count({ streams: -1, bytes: 0 });
+      count(-1, 0);
     };
     signal.addEventListener("abort", leave, { once: true });
     const isFull = () =>
@@ -75,10 +75,10 @@ export class IngestRoom {
       get hasRoom() {
         return !isFull();
       },
-      take: (bytes) => count({ streams: 0, bytes }),
+      take: (bytes) => count(0, bytes),
       give: (bytes) => {
         const wasFull = isFull();
-        count({ streams: 0, bytes: -bytes });
+        count(0, -bytes);
         if (wasFull && !isFull()) this.#listeners.forEach((listen) => void listen());
       },
     };

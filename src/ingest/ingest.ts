@@ -1,6 +1,5 @@
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
 import {
   type IngestTaskExecutionsResponse_Acknowledgement as Acknowledgement,
   IngestTaskExecutionsResponse_AcknowledgementSchema as AcknowledgementSchema,
@@ -10,29 +9,24 @@ import {
   type IngestTaskExecutionsResponse,
   IngestTaskExecutionsResponseSchema,
 } from "../../gen/taskledger/v1/task_execution_service_pb.ts";
-import { toLedgerError } from "../db/sql-state.ts";
-import { invalidField, LedgerError, problemCodes } from "../errors.ts";
+import { invalidField, LedgerError } from "../errors.ts";
 import { internal } from "../server/error-shape.ts";
 import { draining } from "../server/framework-error.ts";
 import { parseItem, toReportResult } from "../task-execution/batch.ts";
 import type { Author, ChangeResult, Report } from "../task-execution/changes.ts";
-import type { CoalescedWrites } from "../task-execution/coalesced-writes.ts";
 import { fromCreateRequest } from "../task-execution/task-execution.message.ts";
 import { Bell } from "../watch/bell.ts";
 import type { IngestLimits } from "./ingest-limits.ts";
 import type { IngestRoom } from "./ingest-room.ts";
 import { IngestWindow } from "./ingest-window.ts";
+import { IngestWriter, type IngestWriterDeps } from "./ingest-writer.ts";
 
 /** What ingest streams take from outside. */
-export interface IngestDeps {
-  /** Takes each item by itself; what arrives together is written together behind it. */
-  readonly writes: Pick<CoalescedWrites, "apply">;
+export interface IngestDeps extends IngestWriterDeps {
   readonly room: IngestRoom;
   readonly limits: IngestLimits;
   /** Fires when the service shuts down. */
   readonly closing: AbortSignal;
-  /** Is told of an item that could not be written for a reason that the caller may not know. */
-  readonly onDefect: (error: unknown, requestId: string) => void;
 }
 
 /** Who sends items. */
@@ -48,13 +42,15 @@ export interface IngestCall {
  * Writes items as they arrive and acknowledges each: see IngestTaskExecutions.
  *
  * No item waits for another, but for one with the same key. What is done in the same turn goes into one message.
+ *
+ * @param arrivals the items, those together that arrived together
  */
 export async function* ingest(
   deps: IngestDeps,
   call: IngestCall,
-  requests: AsyncIterable<IngestTaskExecutionsRequest>,
+  arrivals: AsyncIterable<Iterable<IngestTaskExecutionsRequest>>,
 ): AsyncGenerator<IngestTaskExecutionsResponse> {
-  yield* new IngestStream(deps, call).run(requests);
+  yield* new IngestStream(deps, call).run(arrivals);
 }
 
 /** An acknowledgement that was not taken yet. */
@@ -67,12 +63,11 @@ class IngestStream {
   readonly #deps: IngestDeps;
   readonly #call: IngestCall;
   readonly #window: IngestWindow;
+  readonly #writer: IngestWriter;
   /** Rings when there is something to say. */
   readonly #bell = new Bell();
   /** Rings when there may be room for items again. */
   readonly #roomBell = new Bell();
-  /** By its key, the last item of each record that is not settled. */
-  readonly #last = new Map<string, Promise<void>>();
   readonly #done: Done[] = [];
   /** What the message holds that the client is about to take. */
   #sending: Done[] = [];
@@ -80,10 +75,6 @@ class IngestStream {
   #isTaking = true;
   /** Why the stream ends, if it does not end well. */
   #failure: unknown;
-  /** Whether an item was given up. Then none is begun any more: it could overtake an earlier one of its key. */
-  #isLost = false;
-  /** Ends when the service may be less busy. Until then no item is begun. */
-  #pause: Promise<void> | undefined;
 
   constructor(deps: IngestDeps, call: IngestCall) {
     this.#deps = deps;
@@ -91,19 +82,24 @@ class IngestStream {
     const { organizationId } = call.author.caller;
     const share = deps.room.join(organizationId, this.#roomBell.ring, call.signal);
     this.#window = new IngestWindow(deps.limits, share, this.#roomBell);
+    this.#writer = new IngestWriter(deps, call.author, call.signal, {
+      settled: ({ sequenceNumber, bytes }, result) => this.#answer(sequenceNumber, bytes, result),
+      lost: ({ bytes }, failure) => this.#lose(bytes, failure),
+    });
   }
 
   async *run(
-    requests: AsyncIterable<IngestTaskExecutionsRequest>,
+    arrivals: AsyncIterable<Iterable<IngestTaskExecutionsRequest>>,
   ): AsyncGenerator<IngestTaskExecutionsResponse> {
     this.#watchForTheEnd();
-    void this.#take(requests);
+    void this.#take(arrivals);
     while (!this.#call.signal.aborted) {
       this.#bell.reset();
       if (this.#done.length > 0) {
         this.#sending = this.#nextGroup();
-        const acknowledgements = this.#sending.map(({ acknowledgement }) => acknowledgement);
-        yield create(IngestTaskExecutionsResponseSchema, { acknowledgements });
+        const response = create(IngestTaskExecutionsResponseSchema);
+        response.acknowledgements = this.#sending.map(({ acknowledgement }) => acknowledgement);
+        yield response;
         this.#release(this.#sending);
       } else if (this.#isTaking || this.#inFlight > 0) {
         await this.#bell.wait();
@@ -131,7 +127,8 @@ class IngestStream {
     // Not when the iterator ends: a generator that waits in `yield` does not notice that its client is gone.
     const onEnd = () => {
       clearInterval(timer);
-      this.#lose(signal.reason);
+      this.#stop(signal.reason);
+      this.#writer.giveUp(signal.reason);
       this.#release(this.#sending);
       this.#release(this.#done);
     };
@@ -143,142 +140,93 @@ class IngestStream {
     if (this.#isTaking) {
       this.#isTaking = false;
       this.#failure = failure;
+      if (failure !== undefined) this.#writer.stop();
       this.#bell.ring();
       this.#roomBell.ring();
     }
   }
 
-  /** Gives up an item, and with it the stream. */
-  #lose(failure: unknown): void {
-    this.#stop(failure);
-    this.#failure ??= failure;
-    this.#isLost = true;
-  }
-
   /** Reads items, no faster than they are done. */
-  async #take(requests: AsyncIterable<IngestTaskExecutionsRequest>): Promise<void> {
+  async #take(arrivals: AsyncIterable<Iterable<IngestTaskExecutionsRequest>>): Promise<void> {
     let last: bigint | undefined;
     try {
-      for await (const item of requests) {
-        if (!this.#isTaking) return;
-        if (last !== undefined && item.sequenceNumber <= last) throw outOfOrder(item.sequenceNumber, last);
-        last = item.sequenceNumber;
-        this.#begin(item);
-        while (this.#isTaking && !this.#window.hasRoom) await this.#window.wait();
-        while (this.#isTaking && this.#pause) await this.#pause;
+      for await (const items of arrivals) {
+        for (const item of items) {
+          if (!this.#isTaking) return;
+          if (last !== undefined && item.sequenceNumber <= last) throw outOfOrder(item.sequenceNumber, last);
+          last = item.sequenceNumber;
+          this.#begin(item);
+          if (!this.#window.hasRoom) await this.#waitForRoom();
+        }
+        this.#writer.flush();
+        while (this.#isTaking && this.#writer.pause) await this.#writer.pause;
       }
       this.#stop();
     } catch (error) {
       this.#stop(error);
+    } finally {
+      this.#writer.flush();
     }
+  }
+
+  async #waitForRoom(): Promise<void> {
+    this.#writer.flush();
+    while (this.#isTaking && !this.#window.hasRoom) await this.#window.wait();
   }
 
   #begin({ sequenceNumber, request }: IngestTaskExecutionsRequest): void {
     const report = this.#parse(request ?? create(CreateTaskExecutionRequestSchema));
-    const bytes = this.#deps.limits.itemBytes + (report instanceof LedgerError ? 0 : payloadBytesOf(report));
+    const isRefused = report instanceof LedgerError;
+    const bytes = this.#deps.limits.itemBytes + (isRefused ? 0 : payloadBytesOf(report));
     this.#window.take(bytes);
     this.#inFlight++;
-    if (report instanceof LedgerError) {
-      void this.#answer(sequenceNumber, bytes, async () => ({ refused: report }));
-      return;
-    }
-    const key = `${report.flowExecutionId}/${report.taskExecutionIdx}/${report.taskName}`;
-    const before = this.#last.get(key);
-    const answered = this.#answer(sequenceNumber, bytes, async () => {
-      if (before !== undefined) await before;
-      return this.#untilSettled(report);
-    }).finally(() => {
-      if (this.#last.get(key) === answered) this.#last.delete(key);
-    });
-    this.#last.set(key, answered);
+    if (isRefused) this.#answer(sequenceNumber, bytes, { refused: report });
+    else this.#writer.add({ sequenceNumber, report, key: keyOf(report), bytes, next: undefined });
   }
 
   #parse(request: CreateTaskExecutionRequest): Report | LedgerError {
     try {
       return parseItem(CreateTaskExecutionRequestSchema, request, fromCreateRequest);
     } catch (error) {
-      return this.#explain(error);
+      this.#deps.onDefect(error, this.#call.author.requestId);
+      return internal(error);
     }
   }
 
-  /** Acknowledges an item when it is settled, or gives it up. Never rejects. */
-  async #answer(
-    sequenceNumber: bigint,
-    itemBytes: number,
-    settle: () => Promise<ChangeResult>,
-  ): Promise<void> {
+  /** Acknowledges an item that is settled. */
+  #answer(sequenceNumber: bigint, itemBytes: number, result: ChangeResult): void {
     try {
-      const result = toReportResult(await settle(), this.#call.author.requestId);
-      const acknowledgement = create(AcknowledgementSchema, { sequenceNumber, result });
       if (this.#call.signal.aborted) {
         this.#window.release(itemBytes);
       } else {
+        const acknowledgement = this.#toAcknowledgement(sequenceNumber, result);
         const bytes = this.#deps.limits.itemBytes + detailBytesOf(acknowledgement);
         this.#window.replace(itemBytes, bytes);
         this.#done.push({ acknowledgement, bytes });
       }
     } catch (error) {
-      // Not acknowledged: the caller sends it again.
-      this.#lose(error);
-      this.#window.release(itemBytes);
+      this.#writer.giveUp(error);
+      this.#lose(itemBytes, error);
+      return;
     }
     this.#inFlight--;
     this.#bell.ring();
   }
 
-  /**
-   * Writes an item, again if that can help: who sends it hears of it when it is settled, one way or the other.
-   *
-   * While the service is too busy nothing else is begun either. An item that others keep in the way of waits alone.
-   *
-   * @throws LedgerError if it can still not be written after a while, or the database is away
-   */
-  async #untilSettled(report: Report): Promise<ChangeResult> {
-    const giveUp = performance.now() + this.#deps.limits.retryMs;
-    for (;;) {
-      while (this.#pause) await this.#pause;
-      if (this.#isLost) throw this.#failure;
-      const result = await this.#apply(report);
-      const trouble = "refused" in result ? troubleOf(result.refused) : undefined;
-      if (trouble === undefined) {
-        return result;
-      }
-      const { code, error } = trouble;
-      const { retryAfterMs } = error.facts;
-      const isOver = this.#failure !== undefined || performance.now() >= giveUp;
-      if (isOver || code === Code.Unavailable || retryAfterMs === undefined) {
-        throw error;
-      }
-      if (code === Code.ResourceExhausted) {
-        this.#pause ??= sleep(retryAfterMs).then(() => {
-          this.#pause = undefined;
-        });
-      } else {
-        await sleep(retryAfterMs);
-      }
-    }
+  #toAcknowledgement(sequenceNumber: bigint, result: ChangeResult): Acknowledgement {
+    const acknowledgement = create(AcknowledgementSchema);
+    acknowledgement.sequenceNumber = sequenceNumber;
+    acknowledgement.result = toReportResult(result, this.#call.author.requestId);
+    return acknowledgement;
   }
 
-  async #apply(report: Report): Promise<ChangeResult> {
-    const { author, signal } = this.#call;
-    try {
-      const [result] = await this.#deps.writes.apply({
-        author,
-        changes: [report],
-        timeoutMs: undefined,
-        signal,
-      });
-      return result!;
-    } catch (error) {
-      return { refused: this.#explain(error) };
-    }
-  }
-
-  /** Returns what the caller may know of what was thrown. */
-  #explain(error: unknown): LedgerError {
-    const known = error instanceof LedgerError ? error : toLedgerError(error);
-    if (known === undefined) this.#deps.onDefect(error, this.#call.author.requestId);
-    return known ?? internal(error);
+  /** Gives up an item, and with it the stream: it is not acknowledged, so the caller sends it again. */
+  #lose(itemBytes: number, failure: unknown): void {
+    this.#stop(failure);
+    this.#failure ??= failure;
+    this.#window.release(itemBytes);
+    this.#inFlight--;
+    this.#bell.ring();
   }
 
   #release(done: Done[]): void {
@@ -297,12 +245,8 @@ class IngestStream {
   }
 }
 
-/** Returns what was wrong with the service, and not with the item, if that was it. */
-function troubleOf(error: LedgerError): { readonly code: Code; readonly error: LedgerError } | undefined {
-  const code = problemCodes[error.problem];
-  const isTrouble =
-    code === Code.Unavailable || code === Code.DeadlineExceeded || error.facts.retryAfterMs !== undefined;
-  return isTrouble ? { code, error } : undefined;
+function keyOf({ flowExecutionId, taskExecutionIdx, taskName }: Report): string {
+  return `${flowExecutionId}/${taskExecutionIdx}/${taskName}`;
 }
 
 function payloadBytesOf({ payloads: { input = "", output = "", error = "" } }: Report): number {

@@ -6,6 +6,7 @@ import {
 } from "@connectrpc/connect/protocol";
 import type { LedgerError } from "../errors.ts";
 import type { Admit } from "./adapter.ts";
+import { requestChunksKey } from "./arrivals.ts";
 import { normalizeDeadline } from "./deadline.ts";
 import { shapeError } from "./error-shape.ts";
 import type { Exchange } from "./exchange.ts";
@@ -17,7 +18,7 @@ import { protocolOf } from "./protocol.ts";
 import { readChunks, readWhole } from "./request-body.ts";
 import { requestIdKey } from "./request-id.ts";
 import { interceptedKey } from "./request-log-interceptor.ts";
-import type { ReadCall } from "./short-way.ts";
+import { isShort, type ReadCall } from "./short-way.ts";
 import { defaultTimeoutOf } from "./waiting-methods.ts";
 
 /**
@@ -55,6 +56,9 @@ export async function callRpc(
       ? createAsyncIterable([read.body])
       : wholeBody(exchange, limits, timeoutMs, () => admit?.(rpc.service, header, contextValues));
   const body = hasOneMessage ? oneMessage() : readChunks(request, signal);
+  if (!hasOneMessage && isShort(request)) {
+    contextValues.set(requestChunksKey, { chunks: body, readMaxBytes: limits.readMaxBytes });
+  }
   const response = await rpc({
     httpVersion: request.httpVersion,
     method: request.method ?? "",

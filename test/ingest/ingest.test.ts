@@ -56,14 +56,16 @@ function open({ before = () => undefined, ...options }: Options = {}) {
   const room = options.room ?? new IngestRoom(defaultLimits, limits);
   const closing = new AbortController();
   const over = new AbortController();
-  const outbox = createOutbox<IngestTaskExecutionsRequest>();
+  const outbox = createOutbox<IngestTaskExecutionsRequest[]>();
   const begun: string[] = [];
+  const requests: number[] = [];
   const words: string[] = [];
   const messages: number[] = [];
   const apply: CoalescedWrites["apply"] = async (request) => {
-    const [report] = request.changes as readonly [Report & Change];
-    begun.push(`${report.taskExecutionIdx} ${report.status}`);
-    await before(report);
+    const reports = request.changes as readonly (Report & Change)[];
+    for (const report of reports) begun.push(`${report.taskExecutionIdx} ${report.status}`);
+    requests.push(reports.length);
+    for (const report of reports) await before(report);
     return writes.apply(request);
   };
   const organization = options.organizationId ?? organizationId;
@@ -105,15 +107,17 @@ function open({ before = () => undefined, ...options }: Options = {}) {
   return {
     room,
     begun,
+    requests,
     words,
     messages,
     closing,
     over,
     outbox,
     read,
-    send(...requests: MessageInitShape<typeof IngestTaskExecutionsRequestSchema>["request"][]) {
+    /** Sends items that arrive together. */
+    send(...items: MessageInitShape<typeof IngestTaskExecutionsRequestSchema>["request"][]) {
       outbox.send(
-        ...requests.map((request) =>
+        items.map((request) =>
           create(IngestTaskExecutionsRequestSchema, {
             sequenceNumber: ++number,
             ...(request && { request }),
@@ -143,6 +147,19 @@ function createGate() {
   });
   return { opened, open };
 }
+
+test("items of a run that arrive together are one request, but for those that wait for one of their key", async () => {
+  const [first, second, third] = await Promise.all([givenKeys(4), givenKeys(3), givenKeys(2)]);
+  const stream = open();
+  const queued = [...first, ...second].map((key) => ({ ...key, status: Status.QUEUED }));
+  stream.send(...queued, ...first.map((key) => ({ ...key, status: Status.RUNNING })));
+  stream.send(...third.map((key) => ({ ...key, status: Status.QUEUED })));
+  stream.outbox.end();
+  expect(await stream.read()).toBe("ok");
+  expect(stream.requests).toEqual([4, 3, 2, 4]);
+  expect(stream.words.filter((word) => word.endsWith("CREATED"))).toHaveLength(9);
+  expect(stream.words.filter((word) => word.endsWith("UPDATED"))).toHaveLength(4);
+});
 
 test("an item that the service is too busy for is not refused, and no later one of its key overtakes it", async () => {
   const keys = await givenKeys(10);
@@ -251,7 +268,7 @@ test("a database that is away ends the stream after what is on its way", async (
     },
   });
   const read = stream.read();
-  stream.send(...keys.map((key) => ({ ...key, status: Status.QUEUED })));
+  for (const key of keys) stream.send({ ...key, status: Status.QUEUED });
   await expect.poll(() => stream.begun).toContain("3 queued");
   gate.open();
   expect(await read).toBe("DATABASE_UNAVAILABLE");
@@ -264,11 +281,13 @@ test("no more items are taken than may be held", async () => {
   const gate = createGate();
   const stream = open({ limits: { itemsPerStream: 10 }, before: () => gate.opened });
   const read = stream.read();
-  stream.send(...keys.map((key) => ({ ...key, status: Status.QUEUED })));
+  for (const some of [keys.slice(0, 5), keys.slice(5, 20), keys.slice(20)]) {
+    stream.send(...some.map((key) => ({ ...key, status: Status.QUEUED })));
+  }
   await expect.poll(() => stream.begun.length).toBe(10);
   for (let turn = 0; turn < 20; turn++) await nextTurn();
   expect(stream.begun).toHaveLength(10);
-  expect(stream.outbox.taken).toBeLessThanOrEqual(11);
+  expect(stream.outbox.taken).toBe(2);
   gate.open();
   stream.outbox.end();
   expect(await read).toBe("ok");

@@ -86,7 +86,7 @@ async function sendUntilCut(
 test("whatever is cut off, and however often: sent again, every record is there once and every event, too", async () => {
   await using server = await startWatchServer(database.orm, {
     authenticate: async () => callerFrom(organizationId),
-    ingestLimits: { itemsPerStream: 40 },
+    ingestLimits: { itemsPerStream: 20 },
   });
   using proxy = await startProxy(server.port);
   const runs = await Promise.all([0, 1, 2, 3].map(() => givenRun(database.orm, organizationId, ["task"])));
