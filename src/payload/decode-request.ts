@@ -3,10 +3,12 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { readPayloadText } from "./payload-bytes.ts";
 import { ReadPayload } from "./read-payload.ts";
 
-/** A field that is not left to the library: a payload, or a list of messages that hold payloads. */
+/** A field that is not left to the library: a payload, or a message or a list of messages that hold payloads. */
 interface OwnField {
   readonly name: string;
-  readonly items: DescMessage | undefined;
+  readonly isList: boolean;
+  /** Undefined for a payload. */
+  readonly message: DescMessage | undefined;
 }
 
 const ownFieldsOf = new WeakMap<DescMessage, ReadonlyMap<number, OwnField>>();
@@ -33,10 +35,12 @@ function findOwnFields(schema: DescMessage): ReadonlyMap<number, OwnField> {
     // One that holds itself finds itself without any.
     ownFieldsOf.set(schema, fields);
     for (const { number, localName: name, fieldKind, message, oneof } of schema.fields) {
-      if (fieldKind === "message" && message.typeName === ValueSchema.typeName && oneof === undefined) {
-        fields.set(number, { name, items: undefined });
-      } else if (fieldKind === "list" && message !== undefined && findOwnFields(message).size > 0) {
-        fields.set(number, { name, items: message });
+      const isList = fieldKind === "list";
+      if (message === undefined || oneof !== undefined || !(isList || fieldKind === "message")) continue;
+      if (!isList && message.typeName === ValueSchema.typeName) {
+        fields.set(number, { name, isList, message: undefined });
+      } else if (findOwnFields(message).size > 0) {
+        fields.set(number, { name, isList, message });
       }
     }
     found = fields;
@@ -63,13 +67,17 @@ function decode<Desc extends DescMessage>(
     if (field !== undefined) {
       const start = startOfContent(bytes, place);
       if (start === undefined) return undefined;
-      if (field.items !== undefined) {
-        (values[field.name] as unknown[]).push(decodeRequest(field.items, bytes.subarray(start, end)));
-      } else {
+      const { name, isList, message: inner } = field;
+      // What is there twice is put together.
+      if (!isList && values[name] !== undefined) return undefined;
+      if (inner === undefined) {
         const text = readPayloadText(bytes, start, end);
-        // What is there twice is put together.
-        if (text === undefined || values[field.name] !== undefined) return undefined;
-        values[field.name] = new ReadPayload(text, bytes, start, end);
+        if (text === undefined) return undefined;
+        values[name] = new ReadPayload(text, bytes, start, end);
+      } else {
+        const value = decodeRequest(inner, bytes.subarray(start, end));
+        if (isList) (values[name] as unknown[]).push(value);
+        else values[name] = value;
       }
       if (left < place) mergeFromBinary(schema, message, bytes.subarray(left, place));
       left = end;

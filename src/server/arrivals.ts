@@ -1,8 +1,9 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { DescMethod, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
-import { compressedFlag, createMethodSerializationLookup } from "@connectrpc/connect/protocol";
-import { malformed, tooLarge } from "./framework-error.ts";
+import { compressedFlag } from "@connectrpc/connect/protocol";
+import { decodeRequest } from "../payload/decode-request.ts";
+import { malformed, tooLarge, undecodable } from "./framework-error.ts";
 
 const headLength = 5;
 const firstCapacity = 4096;
@@ -10,7 +11,7 @@ const empty = Buffer.alloc(0);
 
 /** The body of a call with many messages, as it arrives. Whoever begins to read it has it. */
 export interface RequestChunks {
-  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly chunks: AsyncIterable<Buffer>;
   readonly readMaxBytes: number;
 }
 
@@ -43,15 +44,21 @@ async function* decodeChunks<Method extends DescMethod>(
   method: Method,
   { chunks, readMaxBytes }: RequestChunks,
 ): AsyncGenerator<Iterable<MessageShape<Method["input"]>>> {
-  const limits = { readMaxBytes, writeMaxBytes: readMaxBytes };
-  const { parse } = createMethodSerializationLookup(method, undefined, undefined, limits).getI(true);
   const splitter = new EnvelopeSplitter(readMaxBytes);
   for await (const chunk of chunks) {
-    yield splitter.split(chunk, (data) => parse(data) as MessageShape<Method["input"]>);
+    yield splitter.split(chunk, (data) => decode<Method["input"]>(method.input, data));
     // Each frame of HTTP/2 is a chunk, unless those that came with it are read together, after this turn.
     await nextTurn();
   }
   splitter.finish();
+}
+
+function decode<Desc extends DescMessage>(schema: Desc, data: Buffer): MessageShape<Desc> {
+  try {
+    return decodeRequest(schema, data);
+  } catch (error) {
+    throw undecodable(schema.typeName, error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** Takes apart chunks of messages, each with a head of five bytes: its flags, and its length. */
@@ -66,7 +73,7 @@ class EnvelopeSplitter {
   }
 
   /** Yields the messages that end in a chunk. It has to be read to its end before the next one. */
-  *split<T>(chunk: Uint8Array, parse: (data: Uint8Array) => T): Generator<T> {
+  *split<T>(chunk: Buffer, parse: (data: Buffer) => T): Generator<T> {
     let at = 0;
     while (at < chunk.length) {
       if (this.#size === 0 && chunk.length - at >= headLength) {

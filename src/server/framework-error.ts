@@ -19,7 +19,7 @@ const rules: readonly Rule[] = [
     /^cannot decode (.*)$/s,
     ([, what], input) => malformed(`the request is not valid JSON for ${input}: cannot decode ${what}`),
   ],
-  [/^parse binary: (.*)$/s, ([, what], input) => malformed(`the request is not a valid ${input}: ${what}`)],
+  [/^parse binary: (.*)$/s, ([, what = ""], input) => undecodable(input, what)],
   [/^protocol error: incomplete envelope/, () => malformed("the request ended in the middle of a message")],
   [/^protocol error: missing input message/, (_, input) => malformed(`the request holds no ${input}`)],
   [
@@ -104,6 +104,11 @@ export function draining(): LedgerError {
 /** Returns the error for a request whose bytes or headers are not those of a request. */
 export function malformed(message: string): LedgerError {
   return new LedgerError("REQUEST_MALFORMED", message);
+}
+
+/** Returns the error for bytes that are no message, and what is wrong with them. */
+export function undecodable(input: string, what: string): LedgerError {
+  return malformed(`the request is not a valid ${input}: ${what}`);
 }
 
 /** Returns the error for a message over its limit in bytes. */

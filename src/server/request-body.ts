@@ -130,7 +130,7 @@ export function readBody(
  * @param signal see {@link readBody}
  * @throws LedgerError if the body is cut off
  */
-export async function* readChunks(request: NodeRequest, signal: AbortSignal): AsyncIterable<Uint8Array> {
+export async function* readChunks(request: NodeRequest, signal: AbortSignal): AsyncIterable<Buffer> {
   yield* streamUntilAborted(signal, request.iterator({ destroyOnReturn: false }));
   if (isCutOff(request)) {
     throw clientGone();

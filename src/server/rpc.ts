@@ -55,10 +55,11 @@ export async function callRpc(
     read
       ? createAsyncIterable([read.body])
       : wholeBody(exchange, limits, timeoutMs, () => admit?.(rpc.service, header, contextValues));
-  const body = hasOneMessage ? oneMessage() : readChunks(request, signal);
+  const chunks = readChunks(request, signal);
   if (!hasOneMessage && isShort(request)) {
-    contextValues.set(requestChunksKey, { chunks: body, readMaxBytes: limits.readMaxBytes });
+    contextValues.set(requestChunksKey, { chunks, readMaxBytes: limits.readMaxBytes });
   }
+  const body = hasOneMessage ? oneMessage() : chunks;
   const response = await rpc({
     httpVersion: request.httpVersion,
     method: request.method ?? "",
