@@ -37,7 +37,7 @@ export const ingestStream: Figure = {
               `${inARow} in a row for one run, in turn for ${spread} runs; ` +
               `at most ${mostUnacknowledged} of a stream unacknowledged.`,
             unit,
-            [1, 2, 4].map(streams),
+            [2, 4, 8].map(streams),
           ),
           bestOf("raw insert", `${batchSize} at once: ${aboutRaw}`, unit, raw.variants),
         ],
