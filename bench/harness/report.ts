@@ -3,6 +3,9 @@ import type { Check, Figure, Findings, Measure } from "./figure.ts";
 import { root } from "./root.ts";
 import { median } from "./statistics.ts";
 
+/** The commit that is checked out, and whether something in it was changed since: not by the results of this run. */
+const commit = describeCommit();
+
 /** Writes what came of a figure as a section of Markdown. Says too whether it is all that is required. */
 export function toMarkdown(
   figure: Figure,
@@ -17,7 +20,7 @@ export function toMarkdown(
     "",
     ...notes.map((note) => `- ${note}`),
     "",
-    `Measured ${new Date().toISOString().slice(0, 10)} at commit ${commit()} with \`npm run bench -- ${figure.name}\`: ${duration}.`,
+    `Measured ${new Date().toISOString().slice(0, 10)} at commit ${commit} with \`npm run bench -- ${figure.name}\`: ${duration}.`,
     "",
   ].join("\n");
   return { text, met: checks.every(isMet) };
@@ -53,8 +56,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   );
 }
 
-/** Returns the commit that is checked out, and whether something in it was changed since. */
-function commit(): string {
+function describeCommit(): string {
   const { stdout } = spawnSync("git", ["describe", "--always", "--dirty", "--exclude", "*"], {
     cwd: root,
     encoding: "utf8",
