@@ -131,7 +131,7 @@ const errorDetails = [
 function coalescerLimits(limits: Limits, connections: number): CoalescerLimits {
   return {
     batches: Math.max(1, Math.floor(connections)),
-    lanes: 3,
+    lanes: 2,
     crowd: 24,
     slowMs: 50,
     batchCount: limits.batchRecords,
