@@ -4,6 +4,7 @@ import { notFound } from "../errors.ts";
 import type { TaskRecord } from "./changes.ts";
 import { Event } from "./event.entity.ts";
 import type { Status } from "./lifecycle.ts";
+import { findNewestFirst } from "./record-statements.ts";
 import { TaskExecution } from "./task-execution.entity.ts";
 import { TaskLease } from "./task-lease.entity.ts";
 import { TaskTag } from "./task-tag.entity.ts";
@@ -82,12 +83,8 @@ export function listRecords(
     `.execute(tx.getKysely());
     const candidates = rows.slice(0, page.size);
     const ids = (page.full ? fitting(candidates) : candidates).map(({ id }) => id);
-    const found = await tx.find(
-      TaskExecution,
-      { id: { $in: ids } },
-      { orderBy: { id: "desc" }, ...(page.full && { populate: payloads }) },
-    );
-    return { records: await withTags(tx, found), more: rows.length > ids.length };
+    const records = await findNewestFirst(tx, organizationId, ids, page.full);
+    return { records, more: rows.length > ids.length };
   });
 }
 

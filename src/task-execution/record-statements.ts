@@ -120,6 +120,25 @@ export async function findWithInput(
   return rows.map(toRecord);
 }
 
+/** Returns the records with the given ids that are there, newest first, with their payloads or without. */
+export async function findNewestFirst(
+  em: EntityManager,
+  organizationId: string,
+  ids: readonly string[],
+  full: boolean,
+): Promise<TaskRecord[]> {
+  const [name, payloads] = full
+    ? [kept("list_full_records"), sql`t.input, t.output, t.error`]
+    : [kept("list_records"), sql`null as input, null as output, null as error`];
+  const { rows } = await sql<object>`${name}
+    select ${recordColumns(payloads)}
+    from unnest(${[...ids]}::uuid[]) as k(id)
+    ${joinById(organizationId)}
+    order by t.id desc
+  `.execute(em.getKysely());
+  return rows.map(toRecord);
+}
+
 /** Converts a row with the {@link recordColumns}. */
 // biome-ignore lint/suspicious/noExplicitAny: a row as the driver gives it
 export function toRecord(row: any): TaskRecord {
