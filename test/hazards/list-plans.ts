@@ -201,7 +201,10 @@ async function explain(name: string, run: () => Promise<unknown>): Promise<void>
   const sent: [sql: string, values: unknown[]][] = [];
   const { query } = Client.prototype;
   Client.prototype.query = function (this: Client, ...args: unknown[]) {
-    sent.push([String(args[0]), (args[1] as unknown[]) ?? []]);
+    const [first, given] = args as [string | { text: string; values?: unknown[] }, unknown[]?];
+    // What connections keep by a name comes with it, behind a comment that says so.
+    const { text, values = [] } = typeof first === "string" ? { text: first, values: given } : first;
+    sent.push([text.replace(/^\/\*.*?\*\//, ""), values]);
     return query.apply(this, args as never);
   } as never;
   await run().finally(() => {
