@@ -216,23 +216,7 @@ async function insertReported(
   now: Date,
 ): Promise<void> {
   const writeTime = timeWriter(now);
-  const rows = records.map(({ record }) =>
-    withoutNulls({
-      id: record.id,
-      flowExecutionId: record.flowExecutionId,
-      flowId: record.flowId,
-      taskName: record.taskName,
-      taskExecutionIdx: record.taskExecutionIdx,
-      status: record.status,
-      input: record.input,
-      output: record.output,
-      error: record.error,
-      etag: record.etag,
-      modifiedBy: record.modifiedBy,
-      startTime: writeTime(record.startTime),
-      endTime: writeTime(record.endTime),
-    }),
-  );
+  const rows = records.map(({ record }) => withoutNulls(toReportedRow(record, writeTime)));
   await sql`${unread("insert_reported_records")}
     insert into task_execution (
       organization_id, id, flow_execution_id, flow_id, task_name, task_execution_idx, status, input, output, error,
@@ -295,19 +279,9 @@ async function insertAny(
 
 /** Returns what a new record is stored with, beside what all of a transaction have in common. */
 function toRow({ record, delayMs, inputOfId }: NewRecord, writeTime: TimeWriter) {
-  return withoutNulls({
-    id: record.id,
-    flowExecutionId: record.flowExecutionId,
-    flowId: record.flowId,
-    taskName: record.taskName,
-    taskExecutionIdx: record.taskExecutionIdx,
-    status: record.status,
+  const row = Object.assign(toReportedRow(record, writeTime), {
     statusBeforeDelete: record.statusBeforeDelete,
     edited: record.edited,
-    etag: record.etag,
-    modifiedBy: record.modifiedBy,
-    startTime: writeTime(record.startTime),
-    endTime: writeTime(record.endTime),
     deleteTime: writeTime(record.deleteTime),
     attempt: record.attempt,
     iteration: record.iteration,
@@ -315,12 +289,29 @@ function toRow({ record, delayMs, inputOfId }: NewRecord, writeTime: TimeWriter)
     interruptions: record.interruptions,
     executor: record.executor,
     claimRank: record.claimRank,
-    input: record.input,
-    output: record.output,
-    error: record.error,
     delayMs: record.executor === null ? null : delayMs,
     inputOfId,
   });
+  return withoutNulls(row);
+}
+
+/** Returns what every new record is stored with. */
+function toReportedRow(record: TaskRecord, writeTime: TimeWriter) {
+  return {
+    id: record.id,
+    flowExecutionId: record.flowExecutionId,
+    flowId: record.flowId,
+    taskName: record.taskName,
+    taskExecutionIdx: record.taskExecutionIdx,
+    status: record.status,
+    input: record.input,
+    output: record.output,
+    error: record.error,
+    etag: record.etag,
+    modifiedBy: record.modifiedBy,
+    startTime: writeTime(record.startTime),
+    endTime: writeTime(record.endTime),
+  };
 }
 
 /** Takes the nulls out of a row that is to be JSON: what is null need not be sent, nor read. */
