@@ -3,9 +3,9 @@ import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { compressedFlag } from "@connectrpc/connect/protocol";
 import { decodeRequest } from "../payload/decode-request.ts";
+import { headLength, promisedLength } from "./envelope.ts";
 import { malformed, tooLarge, undecodable } from "./framework-error.ts";
 
-const headLength = 5;
 const firstCapacity = 4096;
 const empty = Buffer.alloc(0);
 
@@ -105,8 +105,7 @@ class EnvelopeSplitter {
 
   /** Returns how long a message is that begins there, with its head. */
   #lengthOf(bytes: Uint8Array, at: number): number {
-    const length =
-      ((bytes[at + 1]! << 24) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!) >>> 0;
+    const length = promisedLength(bytes, at);
     if (length > this.#maxBytes) throw tooLarge("request", this.#maxBytes);
     if ((bytes[at]! & compressedFlag) !== 0) {
       throw malformed("a message is compressed, but no header says how");

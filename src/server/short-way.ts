@@ -9,9 +9,11 @@ import {
   type UnaryRequest,
   type UnaryResponse,
 } from "@connectrpc/connect";
+import { compressedFlag } from "@connectrpc/connect/protocol";
 import { decodeRequest } from "../payload/decode-request.ts";
 import type { Admit } from "./adapter.ts";
 import { normalizeDeadline } from "./deadline.ts";
+import { headLength, promisedLength } from "./envelope.ts";
 import { setGrpcStatus } from "./error-response.ts";
 import { shapeError } from "./error-shape.ts";
 import type { Exchange } from "./exchange.ts";
@@ -28,8 +30,6 @@ import { defaultTimeoutOf } from "./waiting-methods.ts";
 
 const contentType = "application/grpc+proto";
 const statusOk = { "grpc-status": "0" };
-const headLength = 5;
-const compressedFlag = 1;
 
 /** A unary method with all interceptors around it. */
 export interface ShortMethod {
@@ -178,8 +178,7 @@ function decode(method: DescMethodUnary, body: Uint8Array, { readMaxBytes }: Lim
   if (length < 0 || length > readMaxBytes || body[0] !== 0) {
     return undefined;
   }
-  const promised = ((body[1]! << 24) | (body[2]! << 16) | (body[3]! << 8) | body[4]!) >>> 0;
-  if (promised !== length) {
+  if (promisedLength(body) !== length) {
     return undefined;
   }
   try {
